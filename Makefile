@@ -1,0 +1,61 @@
+# The verbs of the book. `make` alone prints them.
+.DEFAULT_GOAL := help
+.PHONY: help book test execute sweep lab preview lint bench clean lock
+
+CHAPTER ?=
+SEEDS ?= 20
+JOBS ?= 2
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done; \
+	command -v python3 || echo missing)
+
+# With the conda environment of environment.yml active, the verbs use it; else they make .venv from requirements.lock.
+CONDA_NAME := $(shell sed -n 's/^name: *//p' environment.yml)
+ifeq ($(CONDA_DEFAULT_ENV),$(CONDA_NAME))
+RUN := python
+READY :=
+else
+RUN := .venv/bin/python
+READY := .venv/ready
+endif
+
+help:  ## print the verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.venv/ready: requirements.lock pyproject.toml
+	@if [ "$(PYTHON)" = missing ]; then \
+		echo "set-up: no Python was found; install Python 3.11 or newer" >&2; exit 1; fi
+	@$(PYTHON) tools/setup.py
+
+book: $(READY)  ## render the HTML book into _book/ (with quarto if it is on PATH, else with render/)
+	@if command -v quarto >/dev/null; then \
+		quarto render --to html && echo "rendered by quarto: open _book/index.html"; \
+	else $(RUN) -m render; fi
+
+test: $(READY)  ## run the unit tests and every chapter, comparing each printed estimate
+	@$(RUN) -m pytest -n $(JOBS) --dist loadscope
+
+execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
+	@$(RUN) -m tools.execute --chapter "$(CHAPTER)"
+
+sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds
+	@$(RUN) -m tools.sweep --seeds $(SEEDS) --jobs $(JOBS)
+
+lab: $(READY)  ## open JupyterLab in chapters/
+	@$(RUN) -m jupyter lab --notebook-dir=chapters
+
+preview: $(READY)  ## serve the book and render again on a change
+	@if command -v quarto >/dev/null; then quarto preview; else $(RUN) -m render.preview; fi
+
+lint: $(READY)  ## check source and notebooks with ruff
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
+
+bench: $(READY)  ## print the performance table
+	@$(RUN) -m benchmarks
+
+clean:  ## remove what was built (never a notebook; .venv stays)
+	@rm -rf _book .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+lock:  ## write requirements.lock anew from pyproject.toml (asks the package index)
+	@$(PYTHON) tools/lock.py

@@ -1,0 +1,130 @@
+"""Estimators of grad_phi E[f(z)], z ~ q_phi: each turns a sampler or a density into per-sample gradients.
+
+An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
+one number a sample, shape (n,). `params` maps the argument names of the sampler or distribution to numbers or
+tensors. The result maps each name to a tensor of shape (n, *param.shape) whose mean over the first axis is the
+estimate.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution, constraints
+
+from helpers import validate
+from helpers.streams import drawing_from
+from helpers.validate import Number
+
+Objective = Callable[[Tensor], Tensor]
+Params = Mapping[str, Number]
+Gradients = dict[str, Tensor]
+
+
+class Estimator(Protocol):
+    """What `estimate_gradient` asks of an estimator."""
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None) -> Gradients: ...
+
+
+def _one_copy_per_sample(params: Params, n: int, event_dims: Mapping[str, int]) -> Gradients:
+    """Each parameter as a leaf of shape (n, ...) so that one backward pass gives n separate gradients.
+
+    The copies share memory. Batch axes are padded to a common number, so that they still broadcast behind the sample
+    axis; the last `event_dims[name]` axes belong to one draw and are left alone.
+    """
+    if not params:
+        raise ValueError("params must not be empty: there is nothing to differentiate")
+    values = dict(zip(params, validate.tensors(**params), strict=True))
+    batch_dims = {name: value.dim() - event_dims.get(name, 0) for name, value in values.items()}
+    widest = max(batch_dims.values())
+    leaves = {}
+    for name, value in values.items():
+        padding = (1,) * (widest - batch_dims[name])
+        copies = value.detach().expand(n, *value.shape).reshape(n, *padding, *value.shape)
+        leaves[name] = copies.requires_grad_()
+    return leaves
+
+
+def _values_of(f: Objective, z: Tensor, n: int) -> Tensor:
+    if z.dim() == 0 or z.shape[0] != n:
+        raise ValueError(f"the sampler must return n = {n} samples on its first axis, got shape {tuple(z.shape)}")
+    values = f(z)
+    if not isinstance(values, Tensor) or values.shape != (n,):
+        got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
+    return values
+
+
+def _gradients(total: Tensor, leaves: Gradients, params: Params) -> Gradients:
+    """Gradient of `total` in each leaf, in the shape of its parameter; zero where total does not depend on it."""
+    gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    result = {}
+    for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
+        gradient = torch.zeros_like(leaf) if gradient is None else gradient
+        result[name] = gradient.reshape(len(leaf), *torch.as_tensor(params[name]).shape)
+    return result
+
+
+@dataclass(frozen=True)
+class Pathwise:
+    """grad_phi f(g_phi(eps)) for each draw of eps: the derivative goes through the sampler.
+
+    Unbiased where the sampler is a differentiable reparametrization and f is continuous and almost everywhere
+    differentiable. Over a relaxation, a straight-through sampler or one that torch does not differentiate, it is
+    what backpropagation gives there: biased, or zero. A parameter that f(z) does not depend on gets zeros; an f
+    that carries no graph at all (constant, or it detaches) raises ValueError.
+    Source: Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014; Mohamed et al. 2020, section 5.
+    """
+
+    sampler: Callable[..., Tensor]
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see the module."""
+        n = validate.integer("n", n, 1)
+        with torch.enable_grad():
+            leaves = _one_copy_per_sample(params, n, {})
+            values = _values_of(f, self.sampler(**leaves, generator=generator), n)
+            if not values.requires_grad:
+                raise ValueError(
+                    "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not "
+                    "differentiable. The score function needs neither"
+                )
+            return _gradients(values.sum(), leaves, params)
+
+
+@dataclass(frozen=True)
+class ScoreFunction:
+    """(f(z) - baseline) * grad_phi log q_phi(z) for each draw z ~ q_phi: the log-derivative trick, REINFORCE.
+
+    `distribution` is a class of `torch.distributions`; `baseline` a constant that no draw enters, so that the mean
+    stays what it is. f need not be differentiable. Unbiased where the support of q_phi does not depend on phi.
+    Source: Glynn 1990; Williams 1992; Mohamed et al. 2020, section 4.
+    """
+
+    distribution: type[Distribution]
+    baseline: float | None = None
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see the module."""
+        n = validate.integer("n", n, 1)
+        domains = self.distribution.arg_constraints
+        for name in params:
+            if name not in domains:
+                raise ValueError(f"params must name arguments of {self.distribution.__name__}, got {name!r}")
+        event_dims = {name: 0 if constraints.is_dependent(c) else c.event_dim for name, c in domains.items()}
+        with torch.enable_grad():
+            leaves = _one_copy_per_sample(params, n, event_dims)
+            for name, leaf in leaves.items():
+                if not constraints.is_dependent(domains[name]) and not domains[name].check(leaf.detach()[0]).all():
+                    raise ValueError(f"{name} must satisfy {domains[name]}, got {params[name]}")
+            q = self.distribution(**leaves, validate_args=False)
+            with torch.no_grad(), drawing_from(generator):
+                z = q.sample()
+            weights = _values_of(f, z, n).detach()
+            if self.baseline is not None:
+                weights = weights - self.baseline
+            log_density = q.log_prob(z).reshape(n, -1).sum(1)
+            return _gradients((weights * log_density).sum(), leaves, params)

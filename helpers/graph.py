@@ -1,0 +1,178 @@
+"""Crawl the graph that torch's autograd recorded, and show it as a tree or a drawing."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import escape
+
+import graphviz
+import pygraphviz
+from torch import Tensor
+
+MOST_LINES = 200
+_LINE, _TEXT, _OPERATION, _LEAF = "#757d87", "#1d232b", "#eef1f4", "#cfe3f5"
+_LEAF_MARK = "lightblue"  # torchviz's fill of a leaf
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One backward operation, or a leaf: its text and the numbers of the nodes that it hands gradients to."""
+
+    label: str
+    is_leaf: bool
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """What `get_graph` found: nodes by number, 0 being the root. `print` shows a tree, a notebook a drawing."""
+
+    nodes: dict[int, Node]
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        for line in self._lines():
+            if len(lines) == MOST_LINES:
+                lines.append(f"… (a graph of {len(self.nodes):,} nodes, cut after {MOST_LINES} lines)")
+                break
+            lines.append(line)
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _lines(self) -> Iterator[str]:
+        """The tree, depth first; a node that is reached again is named, not repeated."""
+        reached = [number for node in self.nodes.values() for number in node.inputs]
+        shared = {number: f" [{i}]" for i, number in enumerate(_repeated(reached), start=1)}
+        shown: set[int] = set()
+        stack = [(0, "", "")]
+        while stack:
+            number, branch, indent = stack.pop()
+            node, mark = self.nodes[number], shared.get(number, "")
+            if number in shown:
+                yield f"{branch}{node.label.split(', value')[0]}{mark} again"
+                continue
+            shown.add(number)
+            yield f"{branch}{node.label}{mark}"
+            for i, child in reversed(list(enumerate(node.inputs))):
+                last = i == len(node.inputs) - 1
+                stack.append((child, indent + ("└── " if last else "├── "), indent + ("    " if last else "│   ")))
+
+    def dot(self) -> graphviz.Digraph:
+        """The graph for graphviz; arrows run the way gradients flow, from the root to the leaves."""
+        drawing = graphviz.Digraph()
+        for number, node in self.nodes.items():
+            fill = {"fillcolor": _LEAF_MARK} if node.is_leaf else {}
+            drawing.node(str(number), graphviz.escape(node.label).replace(", ", "\\n"), **fill)
+            for child in node.inputs:
+                drawing.edge(str(number), str(child))
+        return drawing
+
+    def _repr_svg_(self) -> str | None:
+        return draw(self.dot(), str(self)).data if len(self.nodes) <= MOST_LINES else None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG that a notebook shows, with `text` where it cannot."""
+
+    data: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_svg_(self) -> str:
+        return self.data
+
+
+def get_graph(root: Any, **names: Tensor) -> Graph:
+    """The backward graph of `root`, a tensor or a grad_fn, crawled along `next_functions`.
+
+    Each node is visited once, however many paths lead to it, and the depth is not limited. Leaves show their shape,
+    value and gradient; `names` gives them names: `get_graph(y, mu=mu, sigma=sigma)`. Raises TypeError for what is
+    neither tensor nor grad_fn, ValueError for a tensor without a graph.
+    """
+    if isinstance(root, Tensor):
+        if not root.requires_grad:
+            raise ValueError(
+                f"root must carry a graph, got a tensor of shape {tuple(root.shape)} that does not require grad"
+            )
+        if root.grad_fn is None:
+            return Graph({0: Node(_leaf_label(root, names), True, ())})
+        root = root.grad_fn
+    if not hasattr(root, "next_functions"):
+        raise TypeError(f"root must be a tensor or a grad_fn, got {type(root).__name__}")
+    numbers, nodes, todo = {root: 0}, {}, [root]
+    for function in todo:
+        inputs = [child for child, _ in function.next_functions if child is not None]
+        for child in inputs:
+            if child not in numbers:
+                numbers[child] = len(todo)
+                todo.append(child)
+        leaf = getattr(function, "variable", None)
+        label = type(function).__name__ if leaf is None else _leaf_label(leaf, names)
+        nodes[numbers[function]] = Node(label, leaf is not None, tuple(numbers[child] for child in inputs))
+    return Graph(nodes)
+
+
+def _repeated(numbers: list[int]) -> list[int]:
+    seen: set[int] = set()
+    return list(dict.fromkeys(n for n in numbers if n in seen or seen.add(n)))  # type: ignore[func-returns-value]
+
+
+def _leaf_label(leaf: Tensor, names: dict[str, Tensor]) -> str:
+    name = next((name for name, tensor in names.items() if tensor is leaf), "leaf")
+    gradient = "None" if leaf.grad is None else _short(leaf.grad)
+    return f"{name} {tuple(leaf.shape)}, value = {_short(leaf)}, grad = {gradient}"
+
+
+def _short(tensor: Tensor) -> str:
+    values = tensor.detach().flatten().tolist()
+    text = " ".join(f"{value:.6g}" for value in values[:3]) + (" …" if len(values) > 3 else "")
+    return text if tensor.dim() == 0 else f"[{text}]"
+
+
+def draw(dot: graphviz.Digraph, text: str) -> Drawing:
+    """Lay out a graphviz graph, such as torchviz makes, with no system graphviz and the same way at each run.
+
+    `text` is the alternative for who cannot see it. torchviz names nodes by memory address: here they are numbered in
+    order of appearance. Boxes are sized by the length of their text, not by the fonts of the machine.
+    """
+    numbers: dict[str, str] = {}
+    source = re.sub(r"\b\d{6,}\b", lambda found: numbers.setdefault(found[0], f"n{len(numbers)}"), dot.source)
+    graph = pygraphviz.AGraph(string=source)
+    graph.graph_attr.update(bgcolor="transparent", size="")
+    graph.node_attr.update(shape="box", style="filled,rounded", fontname="monospace", fontsize="11", fixedsize="true")
+    graph.edge_attr.update(color=_LINE)
+    for node in graph.nodes():
+        lines = [line.strip() for line in (node.attr["label"] or node).replace("\\n", "\n").strip().splitlines()]
+        node.attr.update(
+            label="\n".join(lines),
+            width=0.2 + 0.093 * max(map(len, lines)),
+            height=0.15 + 0.19 * len(lines),
+            color=_LINE,
+            fontcolor=_TEXT,
+            fillcolor=_LEAF if node.attr["fillcolor"] == _LEAF_MARK else _OPERATION,
+        )
+    with _silenced():
+        svg = graph.draw(format="svg", prog="dot").decode()
+    svg = re.sub(r"<!--.*?-->\n?|<title>.*?</title>\n?", "", svg[svg.index("<svg") :], flags=re.S)
+    label = escape(text, {'"': "&quot;", "\n": "&#10;"})
+    return Drawing(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1), text)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Fontconfig writes its opinion of the machine's font settings to file descriptor 2, past Python."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,73 @@
+"""The house style of figures: colours that colour-blind readers tell apart and that show on light and dark pages."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from helpers.monte_carlo import Estimate
+
+INK = "#757d87"
+BLUE, ORANGE, GREEN, PURPLE = PALETTE = ("#2f80c8", "#c8660a", "#16896a", "#b0559b")
+
+_STYLE = {
+    "figure.dpi": 144,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.transparent": True,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=PALETTE, linestyle=["-", "--", "-.", ":"]),
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "font.size": 10,
+    "lines.linewidth": 1.8,
+    "hist.bins": 60,
+    "svg.hashsalt": "book",
+    **dict.fromkeys(
+        ["text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"], INK
+    ),
+}
+
+
+def figure(columns: int = 1, rows: int = 1, *, height: float = 3.0, **kwargs: Any) -> tuple[Figure, Any]:
+    """`plt.subplots(rows, columns)` in the house style, as wide as the text; `height` in inches for each row.
+
+    Returns the figure and its Axes (an array of them where there are several); `kwargs` go to `plt.subplots`.
+    """
+    mpl.rcParams.update(_STYLE)
+    return plt.subplots(rows, columns, figsize=(6.8, height * rows), **kwargs)
+
+
+def histogram(ax: Axes, samples: Tensor, density: Callable[[np.ndarray], np.ndarray], label: str = "density") -> None:
+    """Draw samples as a histogram of area 1 under the curve of the density that they should follow.
+
+    The range is that of the samples without the outermost 0.2 % at either end; what lies outside still counts in
+    the area, so that a heavy tail does not lift the bars.
+    """
+    values = samples.detach().cpu().numpy().ravel()
+    low, high = np.quantile(values, [0.002, 0.998])
+    edges = np.linspace(low, high, 61)
+    heights = np.histogram(values, edges)[0] / (len(values) * np.diff(edges))
+    ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.35, label=f"{len(values):,} draws")
+    grid = np.linspace(low, high, 400)
+    ax.plot(grid, density(grid), color=ORANGE, linestyle="-", label=label)
+
+
+def intervals(ax: Axes, estimates: Mapping[str, Estimate], exact: float | None = None) -> None:
+    """Draw scalar estimates as dots with bars of ±2 standard errors, one a line, and the exact value as a rule."""
+    for row, estimate in enumerate(estimates.values()):
+        bar = 2 * estimate.standard_error.item()
+        ax.errorbar(estimate.mean.item(), row, xerr=bar, fmt="o", capsize=3, color=PALETTE[row % len(PALETTE)])
+    ax.set_yticks(range(len(estimates)), list(estimates))
+    ax.set_ylim(len(estimates) - 0.5, -0.5)
+    if exact is not None:
+        ax.axvline(exact, color=INK, linewidth=1, linestyle="--", zorder=0)

@@ -1,0 +1,94 @@
+"""Argument checks shared by the package: one clear error that names the argument and its value."""
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+Number = float | int | Tensor
+
+
+def integer(name: str, value: object, minimum: int) -> int:
+    """`value` as an int of at least `minimum`; TypeError or ValueError otherwise."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    number = value.__index__()
+    if number < minimum:
+        raise ValueError(f"{name} must be >= {minimum}, got {number}")
+    return number
+
+
+def shape(name: str, value: object) -> tuple[int, ...]:
+    """`value` as a tuple of non-negative ints; TypeError or ValueError otherwise."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be a tuple of ints, got {value!r}")
+    return tuple(integer(name, size, 0) for size in value)
+
+
+def tensors(**values: Number) -> list[Tensor]:
+    """The arguments as finite floating tensors of one dtype and device that broadcast together.
+
+    Numbers take the dtype and device of the tensors beside them (torch's default where there is none).
+    Raises TypeError for what is not a real number or floating tensor, ValueError for NaN, infinity, an
+    empty tensor, tensors on different devices or shapes that do not broadcast.
+    """
+    given = [value for value in values.values() if isinstance(value, Tensor)]
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            if not value.is_floating_point():
+                raise TypeError(f"{name} must be a floating tensor, got {value.dtype}")
+        elif isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} must be a number or a tensor, got {value!r}")
+    devices = {tensor.device for tensor in given}
+    if len(devices) > 1:
+        raise ValueError(f"{', '.join(values)} must be on one device, got {sorted(map(str, devices))}")
+    dtype = torch.get_default_dtype() if not given else given[0].dtype
+    for tensor in given[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    result = [
+        torch.as_tensor(value, dtype=dtype, device=given[0].device if given else None) for value in values.values()
+    ]
+    for name, tensor in zip(values, result, strict=True):
+        within(name, tensor, -math.inf, math.inf, "finite")
+    try:
+        torch.broadcast_shapes(*(tensor.shape for tensor in result))
+    except RuntimeError:
+        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in zip(values, result, strict=True))
+        raise ValueError(f"parameters must broadcast together, got {shapes}") from None
+    return result
+
+
+def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> None:
+    """Raise ValueError unless low < every element < high; `allowed` says so in words."""
+    if tensor.numel() == 0:
+        raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
+    # a copy for each sample shares memory (stride 0): one of them is enough to look at
+    distinct = tensor.detach()[tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())]
+    smallest, largest = (bound.item() for bound in torch.aminmax(distinct))
+    if not (low < smallest and largest < high):
+        found = largest if low < smallest else smallest
+        raise ValueError(f"{name} must be {allowed}, got {found:.6g}")
+
+
+def positive(name: str, tensor: Tensor) -> None:
+    """Raise ValueError unless every element is > 0."""
+    within(name, tensor, 0.0, math.inf, "> 0")
+
+
+def distribution(name: str, probs: Tensor) -> None:
+    """Raise ValueError unless the last axis holds probabilities > 0 that sum to one."""
+    if probs.dim() == 0:
+        raise ValueError(f"{name} must have a last axis of probabilities, got the number {probs.item():.6g}")
+    positive(name, probs)
+    total = probs.detach().sum(-1)
+    worst = total.flatten()[(total - 1).abs().argmax()].item()
+    if abs(worst - 1) > 1e-4:
+        raise ValueError(f"{name} must sum to 1 along the last axis, got a sum of {worst:.6g}")
+
+
+def same_names(name: str, value: Mapping[str, object], expected: Mapping[str, object]) -> None:
+    """Raise ValueError unless the mapping `value` has the keys of `expected`."""
+    if set(value) != set(expected):
+        raise ValueError(f"{name} must have the names {sorted(expected)}, got {sorted(value)}")
