@@ -97,12 +97,12 @@ def test_draws_follow_their_law(
     sampler: Sampler, values: tuple[float, ...], law: Callable[[np.ndarray], np.ndarray], dtype: torch.dtype
 ) -> None:
     parameters = [torch.tensor(value, dtype=dtype) for value in values]
-    has_law(sampler(*parameters, sample_shape=(400_000,), generator=generator()), law)
+    has_law(sampler(*parameters, sample_shape=(200_000,), generator=generator()), law)
 
 
 def test_each_element_of_a_parameter_has_its_own_law() -> None:
     mu, sigma = torch.tensor([[0.0], [100.0]]), torch.tensor([1.0, 5.0])
-    z = normal(mu, sigma, sample_shape=(400_000,), generator=generator())
+    z = normal(mu, sigma, sample_shape=(200_000,), generator=generator())
     for i in range(2):
         for j in range(2):
             has_law(z[:, i, j], stats.norm(mu[i].item(), sigma[j].item()).cdf)
@@ -113,7 +113,7 @@ def test_each_element_of_a_parameter_has_its_own_law() -> None:
 @pytest.mark.parametrize("probs", [[0.5, 0.5], [0.2, 0.3, 0.5], [0.001, 0.009, 0.09, 0.9], [0.1] * 10])
 def test_gumbel_max_draws_classes_with_their_probabilities(probs: list[float], dtype: torch.dtype) -> None:
     pi = torch.tensor(probs, dtype=dtype)
-    y = gumbel_max(pi, sample_shape=(300_000,), generator=generator())
+    y = gumbel_max(pi, sample_shape=(100_000,), generator=generator())
     assert ((y == 0) | (y == 1)).all()
     assert (y.sum(-1) == 1).all()
     has_frequencies(y, pi)
@@ -123,16 +123,16 @@ def test_gumbel_max_draws_classes_with_their_probabilities(probs: list[float], d
 @pytest.mark.parametrize("temperature", [1e-4, 0.1, 1.0, 10.0, 1e6])
 def test_gumbel_softmax_is_largest_at_the_class_drawn(temperature: float, dtype: torch.dtype) -> None:
     pi = torch.tensor([0.2, 0.7, 0.1], dtype=dtype)
-    hard = gumbel_softmax(pi, temperature, True, sample_shape=(300_000,), generator=generator())
+    hard = gumbel_softmax(pi, temperature, True, sample_shape=(100_000,), generator=generator())
     has_frequencies(hard, pi)
-    assert hard.equal(gumbel_max(pi, sample_shape=(300_000,), generator=generator()))
+    assert hard.equal(gumbel_max(pi, sample_shape=(100_000,), generator=generator()))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 3.0])
 def test_gumbel_softmax_has_logistic_log_ratios(temperature: float, dtype: torch.dtype) -> None:
     pi = torch.tensor([0.2, 0.3, 0.5], dtype=dtype)
-    y = gumbel_softmax(pi, temperature, sample_shape=(400_000,), generator=generator())
+    y = gumbel_softmax(pi, temperature, sample_shape=(200_000,), generator=generator())
     agrees(y.sum(-1), 1.0)
     for i, j in ((0, 1), (1, 2), (2, 0)):
         ratio = temperature * torch.log(y[:, i] / y[:, j]) - torch.log(pi[i] / pi[j])
@@ -143,7 +143,7 @@ def test_gumbel_softmax_has_logistic_log_ratios(temperature: float, dtype: torch
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("draw", [bernoulli_straight_through, BernoulliSTE()])
 def test_bernoulli_draws_have_probability_p(draw: Callable[..., Tensor], p: float, dtype: torch.dtype) -> None:
-    probs = torch.full((400_000,), p, dtype=dtype)
+    probs = torch.full((200_000,), p, dtype=dtype)
     y = draw(probs, generator=generator())
     assert ((y == 0) | (y == 1)).all()
     has_frequencies(torch.stack([1 - y, y], 1), torch.tensor([1 - p, p], dtype=torch.float64))

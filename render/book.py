@@ -1,0 +1,100 @@
+"""Reads `_quarto.yml`: which pages the book has, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KATEX = Path(__file__).parents[1] / "assets" / "katex"
+SOURCE_KINDS = {".qmd", ".ipynb"}
+
+
+class RenderError(Exception):
+    """Says what in the sources keeps the book from being rendered, and where."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One source file of the book."""
+
+    source: Path
+    part: str | None
+    is_appendix: bool
+
+    @property
+    def name(self) -> str:
+        """The path from the book's folder without its suffix, as in the page's address."""
+        return self.source.with_suffix("").as_posix()
+
+
+@dataclass(frozen=True)
+class Book:
+    """What `_quarto.yml` says about the book."""
+
+    folder: Path
+    title: str
+    subtitle: str
+    author: str
+    lang: str
+    output: Path
+    bibliography: tuple[Path, ...]
+    styles: tuple[Path, ...]
+    pages: tuple[Page, ...]
+
+
+def read_book(folder: Path) -> Book:
+    """Reads the book in `folder` and checks that every file that it names is there."""
+    config_path = folder / "_quarto.yml"
+    if not config_path.is_file():
+        raise RenderError(f"{config_path}: not found")
+    try:
+        config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        info = config["book"]
+        pages = tuple(_pages(info["chapters"])) + tuple(
+            Page(Path(source), "Appendices", True) for source in info.get("appendices", [])
+        )
+        book = Book(
+            folder=folder,
+            title=info["title"],
+            subtitle=info.get("subtitle", ""),
+            author=info.get("author", ""),
+            lang=config.get("lang", "en"),
+            output=folder / config["project"].get("output-dir", "_book"),
+            bibliography=_paths(config.get("bibliography")),
+            styles=_paths(config.get("format", {}).get("html", {}).get("css")),
+            pages=pages,
+        )
+    except yaml.YAMLError as error:
+        raise RenderError(f"_quarto.yml: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RenderError(f"_quarto.yml: has no usable {error}") from error
+    _check_files(book)
+    return book
+
+
+def _pages(chapters: list[Any]) -> list[Page]:
+    pages = []
+    for entry in chapters:
+        if isinstance(entry, dict):
+            pages += [Page(Path(source), entry["part"], False) for source in entry["chapters"]]
+        else:
+            pages.append(Page(Path(entry), None, False))
+    return pages
+
+
+def _paths(entry: str | list[str] | None) -> tuple[Path, ...]:
+    return tuple(Path(path) for path in ([entry] if isinstance(entry, str) else entry or []))
+
+
+def _check_files(book: Book) -> None:
+    if not book.pages or book.pages[0].name != "index":
+        raise RenderError("_quarto.yml: the first chapter must be index.qmd")
+    for page in book.pages:
+        if page.source.suffix not in SOURCE_KINDS:
+            raise RenderError(f"_quarto.yml: {page.source} is neither a .qmd nor a .ipynb file")
+    for path in [page.source for page in book.pages] + [*book.bibliography, *book.styles]:
+        if not (book.folder / path).is_file():
+            raise RenderError(f"{path}: listed in _quarto.yml, but not found")

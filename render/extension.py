@@ -1,0 +1,165 @@
+"""What the book needs beyond Sphinx: its numbers, formulas, pictures and citations."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from urllib.parse import quote
+
+from docutils import nodes
+from py_mini_racer import JSEvalException, MiniRacer
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.environment.collectors.toctree import TocTreeCollector
+from sphinx.util import logging
+from sphinx.util.images import get_image_size
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+from sphinxcontrib.bibtex.plugin import register_plugin
+from sphinxcontrib.bibtex.style.referencing import BracketStyle
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+
+from render.book import KATEX
+
+CITATION_STYLE = "author_year_round"
+CLOSING_MARKS = re.compile(r"[.,;:!?)]")
+AFTER_SPHINX_NUMBERS = 900
+
+Number = tuple[int | str, ...]
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def _katex() -> MiniRacer:
+    engine = MiniRacer()
+    engine.eval((KATEX / "katex.min.js").read_text(encoding="utf-8") + ";0")
+    return engine
+
+
+@cache
+def render_formula(tex: str, is_display: bool) -> str:
+    """Returns a formula as HTML and MathML; raises JSEvalException where KaTeX finds a mistake."""
+    options = {"displayMode": is_display, "output": "htmlAndMathml", "strict": "error"}
+    return _katex().eval(f"katex.renderToString({json.dumps(tex)}, {json.dumps(options)})")
+
+
+def number_book(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Numbers sections, figures, tables and equations by `book_numbers`; letters are numbers too."""
+    env.toc_secnumbers = {}
+    for docname, number in app.config.book_numbers.items():
+        secnumbers = env.toc_secnumbers[docname] = {}
+        _number_sections(env.tocs[docname], (), iter([number]), secnumbers)
+        env.titles[docname]["secnumber"] = (number,)
+    TocTreeCollector().assign_figure_numbers(env)
+    return []
+
+
+def _number_sections(
+    toc: nodes.Element, chapter: Number, counts: Iterator[int | str], secnumbers: dict[str, Number]
+) -> None:
+    for item, count in zip(toc.children, counts, strict=False):
+        number = (*chapter, count)
+        for part in item.children:
+            if isinstance(part, addnodes.compact_paragraph):
+                reference = part.next_node(nodes.reference)
+                secnumbers[reference["anchorname"]] = reference["secnumber"] = number
+            elif isinstance(part, nodes.bullet_list):
+                _number_sections(part, number, itertools.count(1), secnumbers)
+
+
+def name_appendix(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Puts the word "Appendix" before an appendix's letter in its title."""
+    letter = app.config.book_numbers.get(docname)
+    if isinstance(letter, str):
+        doctree.next_node(nodes.title)["secnumber"] = (f"Appendix {letter}",)
+
+
+def join_punctuation(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Keeps a formula and the full stop behind it on one line: browsers break lines between them."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent, place = formula.parent, formula.parent.index(formula)
+        after = parent[place + 1] if place + 1 < len(parent) else None
+        if isinstance(after, nodes.Text) and (marks := CLOSING_MARKS.match(after)):
+            mark = nodes.inline("", marks[0], classes=["formula-end"])
+            joined = nodes.inline("", "", formula, mark, classes=["joined"])
+            parent[place : place + 2] = [joined, nodes.Text(after[marks.end() :])]
+
+
+def _formula(translator: HTML5Translator, node: nodes.Element, is_display: bool) -> str:
+    try:
+        return render_formula(node.astext(), is_display)
+    except JSEvalException as error:
+        reason = str(error).partition("ParseError: ")[2].partition("\n")[0] or str(error)
+        logger.warning("%s in the formula: %s", reason, node.astext(), location=node)
+        return ""
+
+
+def visit_inline_formula(translator: HTML5Translator, node: nodes.math) -> None:
+    """Writes a formula in a line of text."""
+    formula = _formula(translator, node, is_display=False)
+    translator.body.append(f'<span class="math notranslate">{formula}</span>')
+    raise nodes.SkipNode
+
+
+def visit_displayed_formula(translator: HTML5Translator, node: nodes.math_block) -> None:
+    """Writes a displayed formula in a box that can scroll, with its number beside the box."""
+    formula = _formula(translator, node, is_display=True)
+    translator.body.append(translator.starttag(node, "div", CLASS="equation notranslate"))
+    translator.body.append(f'<div class="scroll-box">{formula}</div>')
+    if node["number"]:
+        number = get_node_equation_number(translator, node)
+        translator.body.append(f'<span class="eqno">({number})')
+        translator.add_permalink_ref(node, "Link to this equation")
+        translator.body.append("</span>")
+    translator.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def visit_image(translator: HTML5Translator, node: nodes.image) -> None:
+    """Writes a picture with its size, so that the page does not jump when it arrives."""
+    builder = translator.builder
+    width, height = node.get("width"), node.get("height")
+    if not width:
+        width, height = get_image_size(builder.srcdir / node["uri"]) or ("", "")
+    source = f"{builder.imgpath}/{quote(builder.images[node['uri']])}"
+    size = {"width": str(width).removesuffix("px"), "height": str(height).removesuffix("px")}
+    translator.body.append(translator.emptytag(node, "img", src=source, alt=node["alt"], **size))
+    raise nodes.SkipNode
+
+
+def visit_citation(translator: HTML5Translator, node: nodes.citation) -> None:
+    """Begins an entry of the bibliography, without the number that nobody cites it by."""
+    node.remove(node.next_node(nodes.label))
+    translator.body.append(translator.starttag(node, "div", CLASS="citation"))
+
+
+def depart_citation(translator: HTML5Translator, node: nodes.citation) -> None:
+    """Ends an entry of the bibliography."""
+    translator.body.append("</div>\n")
+
+
+@dataclass
+class RoundAuthorYear(AuthorYearReferenceStyle):
+    """Author and year in round brackets, as Quarto's citations are."""
+
+    bracket_parenthetical: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
+    bracket_textual: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Registers all of the above with Sphinx."""
+    app.add_config_value("book_numbers", {}, "env")
+    app.connect("env-get-updated", number_book, priority=AFTER_SPHINX_NUMBERS)
+    app.connect("doctree-resolved", name_appendix)
+    app.connect("doctree-resolved", join_punctuation)
+    app.add_html_math_renderer("katex", (visit_inline_formula, None), (visit_displayed_formula, None))
+    app.add_node(nodes.image, override=True, html=(visit_image, None))
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
+    register_plugin("sphinxcontrib.bibtex.style.referencing", CITATION_STYLE, RoundAuthorYear)
+    return {"parallel_read_safe": False, "parallel_write_safe": False}

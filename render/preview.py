@@ -1,0 +1,65 @@
+"""Serves the book and renders it again on a change: `python -m render.preview`, from its folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from watchfiles import Change, watch
+
+from render.book import RenderError, read_book
+
+WATCHED = {".qmd", ".ipynb", ".yml", ".bib", ".css", ".svg", ".png"}
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files without a line for each request."""
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+    def end_headers(self) -> None:
+        """Keeps the browser from showing a page of the render before."""
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+
+def _is_source(output: Path, _: Change, path: str) -> bool:
+    changed = Path(path)
+    parts = changed.relative_to(output.parent).parts if changed.is_relative_to(output.parent) else ()
+    is_hidden = any(part.startswith((".", output.name)) for part in parts)
+    return changed.suffix in WATCHED and not is_hidden
+
+
+def _render() -> None:
+    """Renders in a process of its own: a failed render prints its error and leaves the pages as they were."""
+    subprocess.run([sys.executable, "-m", "render"], check=False)
+
+
+def main() -> int:
+    """Serves until Ctrl-C."""
+    try:
+        output = read_book(Path.cwd()).output
+    except RenderError as error:
+        print(error, file=sys.stderr)
+        return 1
+    _render()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(output)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"http://127.0.0.1:{server.server_port}/ shows the book; Ctrl-C ends", flush=True)
+    try:
+        for _ in watch(Path.cwd(), watch_filter=partial(_is_source, output), raise_interrupt=True):
+            _render()
+    except KeyboardInterrupt:
+        print()
+    finally:
+        server.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

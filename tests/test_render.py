@@ -1,0 +1,395 @@
+"""Tests of the renderer on a sample book that holds every construct of the subset of Quarto."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+
+from render.check import check_book
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "tests" / "sample_book"
+MINIMAL_CONFIG = "project: {type: book}\nbook: {title: T, chapters: [index.qmd]}\nbibliography: r.bib\n"
+
+Pages = Callable[[str], BeautifulSoup]
+Refusal = Callable[..., str]
+
+
+def run_render(book: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "render", "--book", str(book), "--out", str(out)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample book, rendered."""
+    out = tmp_path_factory.mktemp("built") / "_book"
+    done = run_render(SAMPLE, out)
+    assert done.returncode == 0, done.stderr
+    assert "render/" in done.stdout
+    assert str(out / "index.html") in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    return out
+
+
+@pytest.fixture(scope="session")
+def pages(built: Path) -> Pages:
+    """The parsed pages of the sample book, by name."""
+
+    @cache
+    def page(name: str) -> BeautifulSoup:
+        return BeautifulSoup((built / f"{name}.html").read_text(encoding="utf-8"), "html5lib")
+
+    return page
+
+
+@pytest.fixture(scope="session")
+def first(pages: Pages) -> BeautifulSoup:
+    return pages("chapters/01-first")
+
+
+@pytest.fixture(scope="session")
+def second(pages: Pages) -> BeautifulSoup:
+    return pages("chapters/02-second")
+
+
+def one(soup: BeautifulSoup | Tag, selector: str) -> Tag:
+    found = soup.select(selector)
+    assert len(found) == 1, f"{len(found)} x {selector}"
+    return found[0]
+
+
+def words(tag: Tag) -> str:
+    return " ".join(tag.get_text().replace("\u2002", " ").split()).rstrip("#").strip()
+
+
+def test_every_page_has_quartos_address(built: Path) -> None:
+    names = {path.relative_to(built).as_posix() for path in built.rglob("*.html")}
+    assert names == {
+        "index.html",
+        "chapters/01-first.html",
+        "chapters/02-second.html",
+        "references.html",
+        "appendices/notation.html",
+        "appendices/more.html",
+        "search.html",
+    }
+
+
+def test_the_check_finds_nothing(built: Path) -> None:
+    assert check_book(built) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("index", "Preface"),
+        ("chapters/01-first", "1 The first chapter"),
+        ("chapters/02-second", "2 The second chapter"),
+        ("references", "References"),
+        ("appendices/notation", "Appendix A Notation"),
+        ("appendices/more", "Appendix B More"),
+    ],
+)
+def test_titles_are_numbered_across_parts(pages: Pages, page: str, title: str) -> None:
+    assert words(one(pages(page), "h1")) == title
+
+
+def test_sections_are_numbered(first: BeautifulSoup, pages: Pages) -> None:
+    assert words(one(first, "#sec-maths > h2")) == "1.1 Mathematics"
+    assert words(one(first, "article h3")) == "1.1.1 A deeper section"
+    assert words(one(pages("appendices/notation"), "article h2")) == "A.1 Letters"
+
+
+def test_parts_are_captions_of_the_sidebar(first: BeautifulSoup) -> None:
+    captions = [words(tag) for tag in first.select("#pst-primary-sidebar p.caption")]
+    assert captions == ["One part", "Another part", "Appendices"]
+
+
+def test_references_show_number_and_lead_to_the_right_place(second: BeautifulSoup) -> None:
+    shown = {words(a): a["href"] for a in second.select("section#sec-second > p:not([class]) a")}
+    assert shown == {
+        "Chapter 1": "01-first.html#sec-first",
+        "Section 1.1": "01-first.html#sec-maths",
+        "Appendix A": "../appendices/notation.html#sec-notation",
+        "Equation 1.1": "01-first.html#equation-eq-swap",
+        "Equation 1.2": "01-first.html#equation-eq-mean",
+        "Equation 2.1": "#equation-eq-second",
+        "Equation A.1": "../appendices/notation.html#equation-eq-appendix",
+        "Figure 1": "../index.html#fig-file",
+        "Figure 1.1": "01-first.html#fig-line",
+        "Figure 2.1": "#fig-tree",
+        "Table 1.1": "01-first.html#tbl-estimators",
+        "2014": shown["2014"],
+        "Gumbel, 1954": shown["Gumbel, 1954"],
+        "Kingma and Welling, 2014": shown["2014"],
+    }
+    assert shown["2014"].startswith("../references.html#")
+
+
+def test_the_bibliography_lists_what_is_cited(pages: Pages) -> None:
+    entries = [words(tag) for tag in pages("references").select("article .citation")]
+    assert [entry[:11] for entry in entries] == ["Emil Julius", "Diederik P."]
+
+
+def test_formulas_are_rendered_for_eyes_and_ears(first: BeautifulSoup) -> None:
+    inline = one(first, "#sec-first > p .joined .math")
+    assert inline.select(".katex-html[aria-hidden=true]")
+    assert inline.select("math annotation")[0].get_text() == r"\nabla_\phi \mathbb{E}[f(z)]"
+    displayed = one(first, "#equation-eq-swap")
+    assert displayed.select(".scroll-box > .katex-display")
+    assert words(one(displayed, ".eqno")) == "(1.1)"
+    assert len(first.select(".equation")) == 3
+    assert len(first.select(".equation .eqno")) == 2
+
+
+def test_no_page_needs_a_script_for_its_formulas(built: Path) -> None:
+    assert not list(built.rglob("katex*.js"))
+    assert (built / "_static" / "katex" / "fonts" / "KaTeX_Main-Regular.woff2").is_file()
+
+
+def test_a_figure_from_a_cell(first: BeautifulSoup) -> None:
+    figure = one(first, "figure#fig-line")
+    image = one(figure, "img")
+    assert image["alt"] == 'A line that rises: "then" falls.'
+    assert (image["width"], image["height"]) == ("384", "192")
+    caption = words(one(figure, "figcaption"))
+    assert caption.startswith("Figure 1.1 A line, see Equation 1.1 and (Kingma and Welling, 2014): “quoted”,")
+    assert caption.endswith("and [0, 1).")
+    assert figure.select("figcaption .katex")
+
+
+def test_a_figure_is_shown_as_svg_where_there_is_one(second: BeautifulSoup) -> None:
+    assert str(one(second, "figure#fig-tree img")["src"]).endswith(".svg")
+    assert "dots as text" not in second.get_text()
+
+
+def test_a_figure_from_a_file(pages: Pages) -> None:
+    image = one(pages("index"), "figure#fig-file img")
+    assert image["alt"] == "Two dots side by side."
+    assert (image["width"], image["height"]) == ("120", "60")
+
+
+def test_a_table(first: BeautifulSoup) -> None:
+    table = one(first, "table#tbl-estimators")
+    assert words(one(table, "caption")) == "Table 1.1 Two estimators of ggg."
+    assert words(table.select("tbody tr")[0].select("td")[2]) == "a|b"
+    assert table.select("tbody tr")[1].select("annotation")[0].get_text() == r"|x| \| y"
+
+
+def test_code_and_output_are_apart(first: BeautifulSoup) -> None:
+    cell = first.select(".cell")[0]
+    assert "def sample" in one(cell, ".cell-code pre").get_text()
+    assert one(cell, ".cell-output pre").get_text() == "a ± s\nsecond line\n"
+
+
+def test_code_folds_under_its_summary(first: BeautifulSoup) -> None:
+    fold = one(first, "details.code-fold")
+    assert not fold.has_attr("open")
+    assert words(one(fold, "summary")) == "Draw the figure"
+    assert "a_rather_long_name" in one(fold, ".cell-code pre").get_text()
+
+
+def test_cell_options_hide_what_they_say(first: BeautifulSoup) -> None:
+    text = one(first, "article").get_text()
+    assert "only the output" in text
+    assert 'print("only the output")' not in text
+    assert "hidden = 1" not in text
+    assert [tag.get_text().strip() for tag in first.select(".cell-output pre")].count("never seen") == 0
+    assert "fig-cap" not in text
+    assert "#|" not in text
+
+
+def test_an_expected_error_is_shown_without_colour_codes(first: BeautifulSoup) -> None:
+    assert one(first, ".cell-error pre").get_text() == "ZeroDivisionError: division by zero\n"
+
+
+def test_a_markdown_output(first: BeautifulSoup) -> None:
+    output = one(first, "div.cell-output.container")
+    assert words(one(output, "strong")) == "strong"
+    assert output.select("table")
+
+
+def test_footnotes_quotations_and_links(first: BeautifulSoup) -> None:
+    assert words(one(first, "aside.footnote p")).startswith("The note, with")
+    assert words(one(first, "blockquote")) == "A quotation."
+    hrefs = [a["href"] for a in first.select("#sec-first > p a")]
+    assert "02-second.html" in hrefs
+    assert "https://example.org/" in hrefs
+
+
+def test_callouts(second: BeautifulSoup) -> None:
+    note = one(second, "div.callout-note")
+    assert words(one(note, ".admonition-title")).startswith("A note with")
+    assert words(one(second, "div.callout-warning .admonition-title")) == "Warning"
+    assert second.select("div.callout-important")
+
+
+def test_a_collapsed_callout_spans_cells(second: BeautifulSoup) -> None:
+    solution = one(second, "details.callout-tip")
+    assert not solution.has_attr("open")
+    assert words(one(solution, "summary")) == "Solution"
+    assert words(one(solution, ".cell-output pre")) == "2"
+    assert "and closed here." in solution.get_text()
+
+
+def test_tabs_span_cells(second: BeautifulSoup) -> None:
+    tabs = one(second, ".sd-tab-set")
+    assert [words(label) for label in tabs.select("label")] == ["First tab", "Second tab"]
+    assert words(one(tabs, ".cell-output pre")) == "in a tab"
+
+
+def test_margin_notes(second: BeautifulSoup) -> None:
+    assert words(one(second, "aside.margin")).startswith("In the margin, with")
+
+
+def test_the_notebook_is_beside_its_page(built: Path, first: BeautifulSoup) -> None:
+    link = one(first, ".chapter-notebook a[download]")
+    copy = built / "chapters" / str(link["href"])
+    assert copy.read_bytes() == (SAMPLE / "chapters" / "01-first.ipynb").read_bytes()
+
+
+def test_search_knows_the_words_of_a_chapter(built: Path) -> None:
+    assert '"deeper"' in (built / "searchindex.js").read_text(encoding="utf-8")
+
+
+def test_the_book_is_light(built: Path) -> None:
+    assert sum(path.stat().st_size for path in built.rglob("*") if path.is_file()) < 2_500_000
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refusal(tmp_path: Path) -> Refusal:
+    """Renders a book of one page with some text or cells added, and returns why it was refused."""
+
+    def refused(text: str = "", cell: dict[str, Any] | None = None) -> str:
+        book = tmp_path / "book"
+        book.mkdir()
+        title = "# Title {.unnumbered}\n\n"
+        config = MINIMAL_CONFIG
+        if cell is None:
+            (book / "index.qmd").write_text(title + text)
+        else:
+            (book / "index.qmd").write_text(title)
+            config = config.replace("index.qmd", "index.qmd, a.ipynb")
+            heading = {"cell_type": "markdown", "source": "# Chapter"}
+            (book / "a.ipynb").write_text(json.dumps({"cells": [heading, cell]}))
+        (book / "_quarto.yml").write_text(config)
+        (book / "r.bib").write_text("@misc{known, title = {T}, author = {A, B}, year = 2000}\n")
+        out = tmp_path / "out"
+        (out / "old").mkdir(parents=True)
+        done = run_render(book, out)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+        assert [path.name for path in out.iterdir()] == ["old"], "a failed render must leave the old book"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["book", "out"]
+        return done.stderr.strip()
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("::: {.fancy}\nText.\n:::", "unsupported div: ::: {.fancy}"),
+        ('::: {.callout-tip icon="no"}\nText.\n:::', "a callout with the attribute icon"),
+        ("::: {.callout-tip}\nNever closed.", "unclosed"),
+        ("{{< video file.mp4 >}}", '"{{<" was not understood'),
+        ("<b>bold</b>", "unsupported RawInline in the text: <b>"),
+        ("<video></video>", "raw html is not supported"),
+        ("\\begin{align}\na\n\\end{align}", "unsupported RawInline in the text: \\begin{align}"),
+        ("A ~~struck~~ word.", "unsupported Strikeout"),
+        ("- [ ] a\n\nterm\n:   definition", "unsupported DefinitionList"),
+        ("# Second title", "a second title"),
+        ("![Caption.](p.svg){#fig-p}", "the figure p.svg has no text alternative"),
+        ('![Caption.](p.svg){#fig-p fig-alt="Alt."}', "there is no picture p.svg"),
+        ('![](p.svg){fig-alt="Alt."}', "unsupported Image"),
+        ("$$ a $$\n{#eq-a}", '"{#eq-a}" was not understood'),
+        ("```python {.numbered}\n1\n```", "a code block may have a language"),
+        ("See [-@known].", "only the plain forms"),
+        ("```{python}\n1\n```", "a cell to execute outside a notebook"),
+    ],
+)
+def test_unsupported_markup_is_refused(refusal: Refusal, text: str, reason: str) -> None:
+    message = refusal(text)
+    assert message.startswith("index.qmd: ")
+    assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("See @fig-nowhere, @sec-nowhere.", ["undefined label: 'fig-nowhere'", "undefined label: 'sec-nowhere'"]),
+        ("See @eq-nowhere and [@nobody].", ["equation not found: eq-nowhere", 'could not find bibtex key "nobody"']),
+        (r"Maths $\foo$ and $$\frac{1}$$", [r"Undefined control sequence: \foo", r"in the formula: \frac{1}"]),
+        ("[A link](nowhere.qmd).", ["nowhere.md"]),
+    ],
+)
+def test_what_cannot_be_resolved_is_refused(refusal: Refusal, text: str, reason: list[str]) -> None:
+    message = refusal(text)
+    assert message.startswith("index.qmd: ")
+    assert [part for part in reason if part not in message] == []
+
+
+def code_cell(*outputs: dict[str, Any], source: str = "show()") -> dict[str, Any]:
+    return {"cell_type": "code", "source": source, "outputs": list(outputs)}
+
+
+def shows(kind: str, content: str = "x") -> dict[str, Any]:
+    return {"output_type": "display_data", "data": {kind: content}}
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (code_cell(shows("text/html")), "has a text/html output"),
+        (code_cell(shows("image/svg+xml")), "has no text alternative"),
+        (code_cell(shows("application/json")), "an output of a kind that is not shown: application/json"),
+        (code_cell(source="#| fig-width: 3"), "unknown cell option 'fig-width'"),
+        (code_cell(source="#| echo: maybe"), "cell option 'echo' is not a bool"),
+        (code_cell(source='#| label: fig-a\n#| fig-cap: "A."\nplot()'), "fig-a has no stored picture"),
+        (code_cell(shows("image/svg+xml"), shows("image/svg+xml")), "more than one picture"),
+        (code_cell({"output_type": "stream", "name": "stderr", "text": "w"}), "prints on standard error"),
+        (code_cell({"output_type": "error", "ename": "E", "traceback": []}), "fails with E, but has no option"),
+        ({"cell_type": "raw", "source": "x"}, "a raw cell"),
+        ({"cell_type": "markdown", "source": "<br>"}, "unsupported RawInline"),
+        ({"cell_type": "markdown", "source": "See @sec-nowhere."}, "undefined label"),
+    ],
+)
+def test_a_refusal_names_the_cell(refusal: Refusal, cell: dict[str, Any], reason: str) -> None:
+    message = refusal(cell=cell)
+    assert message.startswith("a.ipynb, cell 2: ")
+    assert reason in message
+
+
+@pytest.mark.parametrize("missing", ["chapters/02-second.ipynb", "references.bib"])
+def test_a_listed_file_must_be_there(tmp_path: Path, missing: str) -> None:
+    book = tmp_path / "tests" / "book"
+    shutil.copytree(SAMPLE, book)
+    (book / missing).unlink()
+    done = run_render(book, tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr == f"{missing}: listed in _quarto.yml, but not found\n"
+
+
+def test_a_broken_notebook_is_named(tmp_path: Path) -> None:
+    book = tmp_path / "tests" / "book"
+    shutil.copytree(SAMPLE, book)
+    (tmp_path / "assets").mkdir()
+    shutil.copy(ROOT / "assets" / "book.css", tmp_path / "assets")
+    (book / "chapters" / "01-first.ipynb").write_text("{")
+    done = run_render(book, tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.startswith("chapters/01-first.ipynb: not a valid notebook")
