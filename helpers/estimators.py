@@ -6,8 +6,11 @@ tensors. The result maps each name to a tensor of shape (n, *param.shape) whose 
 estimate.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
+from numbers import Real
 from typing import Protocol
 
 import torch
@@ -29,20 +32,31 @@ class Estimator(Protocol):
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None) -> Gradients: ...
 
 
+def _check_call(f: Objective, n: int, generator: Generator | None) -> None:
+    validate.instance("f", f, Callable, "a function")
+    validate.integer("n", n, 1)
+    validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
+
+
+def _checked(params: Params) -> Gradients:
+    validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
+    if not params:
+        raise ValueError("params must not be empty: there is nothing to differentiate")
+    return dict(zip(params, validate.tensors(**params), strict=True))
+
+
 def _one_copy_per_sample(params: Params, n: int, event_dims: Mapping[str, int]) -> Gradients:
     """Each parameter as a leaf of shape (n, ...) so that one backward pass gives n separate gradients.
 
     The copies share memory. Batch axes are padded to a common number, so that they still broadcast behind the sample
     axis; the last `event_dims[name]` axes belong to one draw and are left alone.
     """
-    if not params:
-        raise ValueError("params must not be empty: there is nothing to differentiate")
-    values = dict(zip(params, validate.tensors(**params), strict=True))
-    batch_dims = {name: value.dim() - event_dims.get(name, 0) for name, value in values.items()}
-    widest = max(batch_dims.values())
+    values = _checked(params)
+    batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in values.items()}
+    widest = len(validate.broadcast(batches))
     leaves = {}
     for name, value in values.items():
-        padding = (1,) * (widest - batch_dims[name])
+        padding = (1,) * (widest - len(batches[name]))
         copies = value.detach().expand(n, *value.shape).reshape(n, *padding, *value.shape)
         leaves[name] = copies.requires_grad_()
     return leaves
@@ -55,6 +69,9 @@ def _values_of(f: Objective, z: Tensor, n: int) -> Tensor:
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
+    bad = n - int(values.detach().isfinite().sum())
+    if bad:
+        raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
     return values
 
 
@@ -81,9 +98,12 @@ class Pathwise:
 
     sampler: Callable[..., Tensor]
 
+    def __post_init__(self) -> None:
+        validate.instance("sampler", self.sampler, Callable, "a function")
+
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-sample gradients; see the module."""
-        n = validate.integer("n", n, 1)
+        _check_call(f, n, generator)
         with torch.enable_grad():
             leaves = _one_copy_per_sample(params, n, {})
             values = _values_of(f, self.sampler(**leaves, generator=generator), n)
@@ -107,19 +127,23 @@ class ScoreFunction:
     distribution: type[Distribution]
     baseline: float | None = None
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.distribution, type) and issubclass(self.distribution, Distribution)):
+            raise TypeError(f"distribution must be a class of torch.distributions, got {self.distribution!r}")
+        validate.instance("baseline", self.baseline, Real | None, "a number or None")
+        if self.baseline is not None and not math.isfinite(self.baseline):
+            raise ValueError(f"baseline must be finite, got {self.baseline}")
+
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-sample gradients; see the module."""
-        n = validate.integer("n", n, 1)
-        domains = self.distribution.arg_constraints
-        for name in params:
-            if name not in domains:
-                raise ValueError(f"params must name arguments of {self.distribution.__name__}, got {name!r}")
-        event_dims = {name: 0 if constraints.is_dependent(c) else c.event_dim for name, c in domains.items()}
+        _check_call(f, n, generator)
+        values, domains = _checked(params), self._domains(params)
+        for name, value in values.items():
+            if not domains[name].check(value.detach()).all():
+                raise ValueError(f"{name} must satisfy {domains[name]}, got {params[name]}")
+        event_dims = {name: domain.event_dim for name, domain in domains.items()}
         with torch.enable_grad():
             leaves = _one_copy_per_sample(params, n, event_dims)
-            for name, leaf in leaves.items():
-                if not constraints.is_dependent(domains[name]) and not domains[name].check(leaf.detach()[0]).all():
-                    raise ValueError(f"{name} must satisfy {domains[name]}, got {params[name]}")
             q = self.distribution(**leaves, validate_args=False)
             with torch.no_grad(), drawing_from(generator):
                 z = q.sample()
@@ -128,3 +152,14 @@ class ScoreFunction:
                 weights = weights - self.baseline
             log_density = q.log_prob(z).reshape(n, -1).sum(1)
             return _gradients((weights * log_density).sum(), leaves, params)
+
+    def _domains(self, params: Params) -> dict[str, constraints.Constraint]:
+        """The constraint on each parameter; ValueError for a name or a law that has none."""
+        name_of_law = self.distribution.__name__
+        for name in params:
+            if name not in signature(self.distribution).parameters:
+                raise ValueError(f"params must name arguments of {name_of_law}, got {name!r}")
+        domains = self.distribution.arg_constraints
+        if not isinstance(domains, Mapping) or any(constraints.is_dependent(domains[name]) for name in params):
+            raise ValueError(f"distribution must have a support that no parameter moves, got {name_of_law}")
+        return {name: domains[name] for name in params}

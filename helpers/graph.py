@@ -1,6 +1,7 @@
 """Crawl the graph that torch's autograd recorded, and show it as a tree or a drawing."""
 
 import contextlib
+import ctypes
 import os
 import re
 from collections.abc import Iterator
@@ -12,18 +13,26 @@ import graphviz
 import pygraphviz
 from torch import Tensor
 
+from helpers import validate
+
 MOST_LINES = 200
+_DEEP = 20_000
 _LINE, _TEXT, _OPERATION, _LEAF = "#757d87", "#1d232b", "#eef1f4", "#cfe3f5"
 _LEAF_MARK = "lightblue"  # torchviz's fill of a leaf
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One backward operation, or a leaf: its text and the numbers of the nodes that it hands gradients to."""
+    """One backward operation, or a leaf: its lines of text and the numbers of the nodes that it hands gradients to."""
 
-    label: str
+    lines: tuple[str, ...]
     is_leaf: bool
     inputs: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        """The text in one line."""
+        return ", ".join(self.lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +62,7 @@ class Graph:
             number, branch, indent = stack.pop()
             node, mark = self.nodes[number], shared.get(number, "")
             if number in shown:
-                yield f"{branch}{node.label.split(', value')[0]}{mark} again"
+                yield f"{branch}{node.lines[0]}{mark} again"
                 continue
             shown.add(number)
             yield f"{branch}{node.label}{mark}"
@@ -66,7 +75,7 @@ class Graph:
         drawing = graphviz.Digraph()
         for number, node in self.nodes.items():
             fill = {"fillcolor": _LEAF_MARK} if node.is_leaf else {}
-            drawing.node(str(number), graphviz.escape(node.label).replace(", ", "\\n"), **fill)
+            drawing.node(str(number), "\\n".join(map(graphviz.escape, node.lines)), **fill)
             for child in node.inputs:
                 drawing.edge(str(number), str(child))
         return drawing
@@ -96,13 +105,15 @@ def get_graph(root: Any, **names: Tensor) -> Graph:
     value and gradient; `names` gives them names: `get_graph(y, mu=mu, sigma=sigma)`. Raises TypeError for what is
     neither tensor nor grad_fn, ValueError for a tensor without a graph.
     """
+    for name, tensor in names.items():
+        validate.instance(name, tensor, Tensor, "a tensor")
     if isinstance(root, Tensor):
         if not root.requires_grad:
             raise ValueError(
                 f"root must carry a graph, got a tensor of shape {tuple(root.shape)} that does not require grad"
             )
         if root.grad_fn is None:
-            return Graph({0: Node(_leaf_label(root, names), True, ())})
+            return Graph({0: Node(_leaf_lines(root, names), True, ())})
         root = root.grad_fn
     if not hasattr(root, "next_functions"):
         raise TypeError(f"root must be a tensor or a grad_fn, got {type(root).__name__}")
@@ -113,10 +124,17 @@ def get_graph(root: Any, **names: Tensor) -> Graph:
             if child not in numbers:
                 numbers[child] = len(todo)
                 todo.append(child)
-        leaf = getattr(function, "variable", None)
-        label = type(function).__name__ if leaf is None else _leaf_label(leaf, names)
-        nodes[numbers[function]] = Node(label, leaf is not None, tuple(numbers[child] for child in inputs))
+        leaf = function.variable if type(function).__name__ == "AccumulateGrad" else None
+        lines = (type(function).__name__,) if leaf is None else _leaf_lines(leaf, names)
+        nodes[numbers[function]] = Node(lines, leaf is not None, tuple(numbers[child] for child in inputs))
+    if len(nodes) > _DEEP:
+        _keep(root)
     return Graph(nodes)
+
+
+def _keep(function: Any) -> None:
+    """Never free this graph: torch 2.13 overflows the C stack when it frees a deep one that Python has looked into."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(function))
 
 
 def _repeated(numbers: list[int]) -> list[int]:
@@ -124,27 +142,26 @@ def _repeated(numbers: list[int]) -> list[int]:
     return list(dict.fromkeys(n for n in numbers if n in seen or seen.add(n)))  # type: ignore[func-returns-value]
 
 
-def _leaf_label(leaf: Tensor, names: dict[str, Tensor]) -> str:
+def _leaf_lines(leaf: Tensor, names: dict[str, Tensor]) -> tuple[str, ...]:
     name = next((name for name, tensor in names.items() if tensor is leaf), "leaf")
     gradient = "None" if leaf.grad is None else _short(leaf.grad)
-    return f"{name} {tuple(leaf.shape)}, value = {_short(leaf)}, grad = {gradient}"
+    return f"{name} {tuple(leaf.shape)}", f"value = {_short(leaf)}", f"grad = {gradient}"
 
 
 def _short(tensor: Tensor) -> str:
-    values = tensor.detach().flatten().tolist()
-    text = " ".join(f"{value:.6g}" for value in values[:3]) + (" …" if len(values) > 3 else "")
+    values = tensor.detach().flatten()[:3].tolist()
+    text = " ".join(f"{value:.6g}" for value in values) + (" …" if tensor.numel() > 3 else "")
     return text if tensor.dim() == 0 else f"[{text}]"
 
 
 def draw(dot: graphviz.Digraph, text: str) -> Drawing:
     """Lay out a graphviz graph, such as torchviz makes, with no system graphviz and the same way at each run.
 
-    `text` is the alternative for who cannot see it. torchviz names nodes by memory address: here they are numbered in
-    order of appearance. Boxes are sized by the length of their text, not by the fonts of the machine.
+    `text` is the alternative for who cannot see it. Boxes are sized by the length of their text, not by the fonts of
+    the machine, and node names, which are memory addresses in torchviz, are left out.
     """
-    numbers: dict[str, str] = {}
-    source = re.sub(r"\b\d{6,}\b", lambda found: numbers.setdefault(found[0], f"n{len(numbers)}"), dot.source)
-    graph = pygraphviz.AGraph(string=source)
+    validate.instance("dot", dot, graphviz.Digraph | graphviz.Graph, "a graphviz.Digraph")
+    graph = pygraphviz.AGraph(string=dot.source)
     graph.graph_attr.update(bgcolor="transparent", size="")
     graph.node_attr.update(shape="box", style="filled,rounded", fontname="monospace", fontsize="11", fixedsize="true")
     graph.edge_attr.update(color=_LINE)
@@ -152,7 +169,7 @@ def draw(dot: graphviz.Digraph, text: str) -> Drawing:
         lines = [line.strip() for line in (node.attr["label"] or node).replace("\\n", "\n").strip().splitlines()]
         node.attr.update(
             label="\n".join(lines),
-            width=0.2 + 0.093 * max(map(len, lines)),
+            width=0.2 + 0.093 * max(map(len, lines), default=0),
             height=0.15 + 0.19 * len(lines),
             color=_LINE,
             fontcolor=_TEXT,

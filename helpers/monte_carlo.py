@@ -16,9 +16,9 @@ from helpers.estimators import Estimator, Objective, Params
 from helpers.streams import generator_of
 from helpers.validate import Number
 
-# torch splits an operation over threads above 32768 elements; at that size each worker thread keeps to one core and
-# its tensors to the cache.
-CHUNK_SIZE = 32_768
+# torch splits work over threads from 32,768 elements on. Below that each worker keeps to one core, its tensors stay in
+# the cache, and a sum has the same rounding whatever the number of threads.
+CHUNK_SIZE = 32_000
 _IN_FLIGHT = 64
 
 
@@ -38,16 +38,23 @@ class Estimate:
         validate.integer("n", self.n, 2)
         for name in ("mean", "variance"):
             object.__setattr__(self, name, torch.as_tensor(getattr(self, name), dtype=torch.float64))
+        if self.variance.shape != self.mean.shape:
+            shapes = f"{tuple(self.mean.shape)}, got {tuple(self.variance.shape)}"
+            raise ValueError(f"variance must have the shape of mean, shape {shapes}")
+        if (self.variance < 0).any():
+            raise ValueError(f"variance must be >= 0, got {self.variance.min().item():.6g}")
 
     @classmethod
     def from_samples(cls, samples: Tensor) -> "Estimate":
         """The estimate from samples of shape (n, *shape), n >= 2."""
+        validate.instance("samples", samples, Tensor, "a tensor")
         if samples.dim() == 0:
             raise ValueError("samples must have a first axis of n >= 2 samples, got a single number")
         n = validate.integer("the number of samples", len(samples), 2)
-        samples = samples.to(torch.float64)
-        mean = samples.mean(dim=0)
-        return cls(mean, (samples - mean).square_().sum(dim=0) / (n - 1), n)
+        blocks = samples.to(torch.float64).split(max(1, CHUNK_SIZE * n // max(1, samples.numel())))
+        mean = torch.stack([block.sum(dim=0) for block in blocks]).sum(dim=0) / n
+        squares = torch.stack([(block - mean).square_().sum(dim=0) for block in blocks]).sum(dim=0)
+        return cls(mean, squares / (n - 1), n)
 
     @property
     def standard_error(self) -> Tensor:
@@ -56,11 +63,19 @@ class Estimate:
 
     def merge(self, other: "Estimate") -> "Estimate":
         """The estimate from both sets of samples (pairwise update of Chan, Golub and LeVeque 1983)."""
+        validate.instance("other", other, Estimate, "an Estimate")
+        if other.mean.shape != self.mean.shape:
+            shapes = f"{tuple(self.mean.shape)}, got {tuple(other.mean.shape)}"
+            raise ValueError(f"other must have the shape of this estimate, shape {shapes}")
         n = self.n + other.n
         shift = other.mean - self.mean
         squares = (self.n - 1) * self.variance + (other.n - 1) * other.variance
         squares = squares + shift**2 * (self.n * other.n / n)
         return Estimate(self.mean + shift * (other.n / n), squares / (n - 1), n)
+
+    def __sub__(self, value: Number) -> "Estimate":
+        """The estimate minus a known value, with the same error: `estimate - exact` estimates a bias."""
+        return Estimate(self.mean - torch.as_tensor(value, dtype=torch.float64), self.variance, self.n)
 
     def __str__(self) -> str:
         return _nested(self.mean, self.standard_error)
@@ -100,6 +115,10 @@ def estimate_gradient(
 
     Raises ValueError or TypeError for bad arguments, and ValueError where a gradient is not finite.
     """
+    validate.instance("f", f, Callable, "a function")
+    validate.instance("estimator", estimator, Callable, "a function")
+    validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
+    validate.instance("executor", executor, Executor | None, "a concurrent.futures.Executor or None")
     n = validate.integer("n", n, 2)
     seed = validate.integer("seed", seed, 0)
     chunk_size = validate.integer("chunk_size", chunk_size, 2)
@@ -160,7 +179,12 @@ def compare(estimates: Mapping[str, Estimate], exact: Mapping[str, Number]) -> s
     validate.same_names("exact", exact, estimates)
     rows = [("", "estimate ± standard error", "exact", "")]
     for name, estimate in estimates.items():
-        target = torch.as_tensor(exact[name], dtype=torch.float64)
+        validate.instance(f"estimates[{name!r}]", estimate, Estimate, "an Estimate")
+        try:
+            target = torch.as_tensor(exact[name], dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"exact[{name!r}] must be a number or a tensor, got {exact[name]!r}") from None
+        validate.within(f"exact[{name!r}]", target, -math.inf, math.inf, "finite")
         if target.dim() > 0 and target.shape != estimate.mean.shape:
             raise ValueError(
                 f"exact[{name!r}] must be a number or of shape {tuple(estimate.mean.shape)}, "

@@ -16,10 +16,10 @@ from helpers.streams import open_uniform
 from helpers.validate import Number
 
 
-def _size(sample_shape: Sequence[int], *parameters: Tensor) -> tuple[int, ...]:
-    return validate.shape("sample_shape", sample_shape) + torch.broadcast_shapes(
-        *(parameter.shape for parameter in parameters)
-    )
+def _size(sample_shape: Sequence[int], generator: Generator | None, **parameters: Tensor) -> tuple[int, ...]:
+    validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
+    return validate.shape("sample_shape", sample_shape) + validate.broadcast(shapes)
 
 
 def normal(
@@ -35,7 +35,7 @@ def normal(
     """
     mu, sigma = validate.tensors(mu=mu, sigma=sigma)
     validate.positive("sigma", sigma)
-    size = _size(sample_shape, mu, sigma)
+    size = _size(sample_shape, generator, mu=mu, sigma=sigma)
     eps = torch.randn(size, dtype=mu.dtype, device=mu.device, generator=generator)
     return mu + sigma * eps
 
@@ -44,7 +44,7 @@ def exponential(rate: Number, *, sample_shape: Sequence[int] = (), generator: Ge
     """z = -log(eps) / rate, eps ~ U(]0, 1[): draws of the exponential law of mean 1 / rate, rate > 0."""
     (rate,) = validate.tensors(rate=rate)
     validate.positive("rate", rate)
-    eps = open_uniform(_size(sample_shape, rate), rate, generator)
+    eps = open_uniform(_size(sample_shape, generator, rate=rate), rate, generator)
     return -torch.log(eps) / rate
 
 
@@ -66,7 +66,7 @@ def weibull(
     log_largest = math.log(-math.log(limits.eps / 4))
     smallest = log_largest / (math.log(limits.max) - 16)
     validate.within("concentration", concentration, smallest, math.inf, f"> {smallest:.2g} in {scale.dtype}")
-    eps = open_uniform(_size(sample_shape, scale, concentration), scale, generator)
+    eps = open_uniform(_size(sample_shape, generator, scale=scale, concentration=concentration), scale, generator)
     return scale * torch.exp(torch.log(-torch.log(eps)) / concentration)
 
 
@@ -82,11 +82,13 @@ def inverse_cdf(
     `icdf(eps, *parameters, **named)` is the quantile function, differentiable in its parameters. Parameters may be
     given by position or by name. Source: Devroye 1986, section II.2.
     """
+    validate.instance("icdf", icdf, Callable, "a function")
     values = {f"parameter {i}": value for i, value in enumerate(parameters)} | named
     if not values:
         raise ValueError("parameters must not be empty: inverse_cdf(icdf, *parameters)")
     checked = validate.tensors(**values)
-    eps = open_uniform(_size(sample_shape, *checked), checked[0], generator)
+    size = _size(sample_shape, generator, **dict(zip(values, checked, strict=True)))
+    eps = open_uniform(size, checked[0], generator)
     by_position, by_name = checked[: len(parameters)], checked[len(parameters) :]
     return icdf(eps, *by_position, **dict(zip(named, by_name, strict=True)))
 
@@ -108,7 +110,7 @@ def gumbel_max(probs: Number, *, sample_shape: Sequence[int] = (), generator: Ge
     """
     (probs,) = validate.tensors(probs=probs)
     validate.distribution("probs", probs)
-    noise = _gumbel(_size(sample_shape, probs), probs, generator)
+    noise = _gumbel(_size(sample_shape, generator, probs=probs), probs, generator)
     return _one_hot_of_largest((noise + torch.log(probs)).detach())
 
 
@@ -128,11 +130,15 @@ def gumbel_softmax(
     Source: Jang, Gu and Poole 2017; Maddison, Mnih and Teh 2017.
     """
     probs, temperature = validate.tensors(probs=probs, temperature=temperature)
+    validate.instance("hard", hard, bool, "True or False")
     validate.distribution("probs", probs)
     validate.positive("temperature", temperature)
-    noise = _gumbel(_size(sample_shape, probs, temperature), probs, generator)
-    soft = torch.softmax((noise + torch.log(probs)) / temperature, dim=-1)
-    return _one_hot_of_largest(soft.detach()) + (soft - soft.detach()) if hard else soft
+    if temperature.dim() > 0 and temperature.shape[-1] != 1:
+        raise ValueError(f"temperature must have a last axis of 1, got shape {tuple(temperature.shape)}")
+    noise = _gumbel(_size(sample_shape, generator, probs=probs, temperature=temperature), probs, generator)
+    scores = noise + torch.log(probs)
+    soft = torch.softmax(scores / temperature, dim=-1)
+    return _one_hot_of_largest(scores.detach()) + (soft - soft.detach()) if hard else soft
 
 
 def binary_concrete(
@@ -150,13 +156,8 @@ def binary_concrete(
     p, temperature = validate.tensors(p=p, temperature=temperature)
     validate.within("p", p, 0.0, 1.0, "in ]0, 1[")
     validate.positive("temperature", temperature)
-    eps = open_uniform(_size(sample_shape, p, temperature), p, generator)
+    eps = open_uniform(_size(sample_shape, generator, p=p, temperature=temperature), p, generator)
     return torch.sigmoid((torch.logit(p) + torch.logit(eps)) / temperature)
-
-
-def _bernoulli(p: Tensor, generator: Generator | None) -> Tensor:
-    validate.within("p", p, math.nextafter(0, -1), math.nextafter(1, 2), "in [0, 1]")
-    return torch.bernoulli(p.detach(), generator=generator)
 
 
 def bernoulli_straight_through(
@@ -167,8 +168,9 @@ def bernoulli_straight_through(
     Source: Bengio, Leonard and Courville 2013.
     """
     (p,) = validate.tensors(p=p)
-    p = p.expand(_size(sample_shape, p))
-    return _bernoulli(p, generator) + (p - p.detach())
+    validate.probability("p", p)
+    p = p.expand(_size(sample_shape, generator, p=p))
+    return torch.bernoulli(p.detach(), generator=generator) + (p - p.detach())
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -176,7 +178,7 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: object, p: Tensor, generator: Generator | None) -> Tensor:
-        return _bernoulli(p, generator)
+        return torch.bernoulli(p, generator=generator)
 
     @staticmethod
     def backward(ctx: object, grad_output: Tensor) -> tuple[Tensor, None]:
@@ -192,4 +194,6 @@ class BernoulliSTE(nn.Module):
     def forward(self, p: Tensor, generator: Generator | None = None) -> Tensor:
         """Draws y ~ Bernoulli(p); backward gives p the gradient that y receives."""
         (p,) = validate.tensors(p=p)
+        validate.probability("p", p)
+        validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
         return _StraightThrough.apply(p, generator)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +13,18 @@ Number = float | int | Tensor
 
 def integer(name: str, value: object, minimum: int) -> int:
     """`value` as an int of at least `minimum`; TypeError or ValueError otherwise."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an int, got {value!r}")
-    number = value.__index__()
+    number = int(value)
     if number < minimum:
         raise ValueError(f"{name} must be >= {minimum}, got {number}")
     return number
+
+
+def instance(name: str, value: object, kinds: Any, words: str) -> None:
+    """Raise TypeError unless `value` is an instance of `kinds`; `words` says what that is."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} must be {words}, got {value!r}")
 
 
 def shape(name: str, value: object) -> tuple[int, ...]:
@@ -28,11 +35,11 @@ def shape(name: str, value: object) -> tuple[int, ...]:
 
 
 def tensors(**values: Number) -> list[Tensor]:
-    """The arguments as finite floating tensors of one dtype and device that broadcast together.
+    """The arguments as finite floating tensors of one dtype and device.
 
     Numbers take the dtype and device of the tensors beside them (torch's default where there is none).
     Raises TypeError for what is not a real number or floating tensor, ValueError for NaN, infinity, an
-    empty tensor, tensors on different devices or shapes that do not broadcast.
+    empty tensor or tensors on different devices.
     """
     given = [value for value in values.values() if isinstance(value, Tensor)]
     for name, value in values.items():
@@ -52,12 +59,16 @@ def tensors(**values: Number) -> list[Tensor]:
     ]
     for name, tensor in zip(values, result, strict=True):
         within(name, tensor, -math.inf, math.inf, "finite")
-    try:
-        torch.broadcast_shapes(*(tensor.shape for tensor in result))
-    except RuntimeError:
-        shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in zip(values, result, strict=True))
-        raise ValueError(f"parameters must broadcast together, got {shapes}") from None
     return result
+
+
+def broadcast(shapes: Mapping[str, torch.Size]) -> torch.Size:
+    """The shape that these broadcast to; ValueError that names each where they do not."""
+    try:
+        return torch.broadcast_shapes(*shapes.values())
+    except RuntimeError:
+        given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+        raise ValueError(f"parameters must broadcast together, got {given}") from None
 
 
 def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> None:
@@ -86,6 +97,11 @@ def distribution(name: str, probs: Tensor) -> None:
     worst = total.flatten()[(total - 1).abs().argmax()].item()
     if abs(worst - 1) > 1e-4:
         raise ValueError(f"{name} must sum to 1 along the last axis, got a sum of {worst:.6g}")
+
+
+def probability(name: str, tensor: Tensor) -> None:
+    """Raise ValueError unless every element is in [0, 1]."""
+    within(name, tensor, math.nextafter(0, -1), math.nextafter(1, 2), "in [0, 1]")
 
 
 def same_names(name: str, value: Mapping[str, object], expected: Mapping[str, object]) -> None:

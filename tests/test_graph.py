@@ -1,5 +1,6 @@
 """helpers.graph: the tree that torch recorded, each node once, to any depth, and the same drawing at each run."""
 
+import os
 import subprocess
 import sys
 import time
@@ -307,12 +308,11 @@ def test_stderr_is_as_before_after_drawing(capfd: pytest.CaptureFixture[str]) ->
 
 
 DRAWINGS = """
-import sys, warnings
+import warnings
 warnings.simplefilter("ignore")
 import torch, torchviz
 from helpers import get_graph
 from helpers.graph import draw
-kept = [torch.ones(100) for _ in range(int(sys.argv[1]))]  # moves the addresses
 mu, sigma = (torch.tensor(v, requires_grad=True) for v in (12.0, 42.0))
 y = (mu + sigma * 0.5) ** 2 * mu
 print(get_graph(y, mu=mu, sigma=sigma)._repr_svg_())
@@ -320,18 +320,32 @@ print(draw(torchviz.make_dot(y, params={"mu": mu, "sigma": sigma}), "torchviz").
 """
 
 
-def test_drawings_are_the_same_in_each_process() -> None:
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", DRAWINGS, moved], stdout=subprocess.PIPE, text=True, env={"PYTHONHASHSEED": moved}
-        )
-        for moved in ("1", "1234")
-    ]
-    first, second = (run.communicate(timeout=120)[0] for run in runs)
-    assert [run.returncode for run in runs] == [0, 0]
-    assert first == second
-    assert first.count("<svg") == 2
-    assert "MulBackward0" in first.split("<svg")[2]
+def test_drawings_are_the_same_in_each_process(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = [torch.ones(100) for _ in range(1000)]  # moves the addresses
+    with warnings.catch_warnings():
+        exec(DRAWINGS, {})
+    here = capsys.readouterr().out
+    environment = os.environ | {"PYTHONHASHSEED": "1234"}
+    there = subprocess.run(
+        [sys.executable, "-c", DRAWINGS], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert there.returncode == 0, there.stderr
+    assert there.stdout == here
+    assert here.count("<svg") == 2
+    assert "MulBackward0" in here.split("<svg")[2]
+    assert len(kept) == 1000
+
+
+def test_leaves_are_told_apart_by_their_fill() -> None:
+    y, _ = reparametrized()
+    root = ElementTree.fromstring(get_graph(y)._repr_svg_() or "")
+    nodes = [group for group in root.iter(f"{SVG}g") if group.get("class") == "node"]
+    fills: dict[bool, set[str | None]] = {True: set(), False: set()}
+    for node in nodes:
+        is_leaf = any((text.text or "").startswith("leaf") for text in node.iter(f"{SVG}text"))
+        fills[is_leaf].update(path.get("fill") for path in node.iter(f"{SVG}path"))
+    assert len(fills[True]) == len(fills[False]) == 1
+    assert fills[True] != fills[False]
 
 
 def test_torchviz_s_drawing_keeps_its_labels() -> None:

@@ -217,7 +217,7 @@ class Asked(Future):
         self.work = work
 
     def result(self, timeout: float | None = None) -> Any:
-        if not self.done():
+        while not self.done():
             self.work()
         return super().result(timeout)
 
