@@ -1,9 +1,9 @@
 """What "agrees" means in this suite: every statistical test goes through one of the functions below.
 
 False alarms. `agrees` allows 5 standard errors, which a normal mean exceeds with probability 5.7e-7; `has_law` and
-`has_frequencies` go red at p-values below LEVEL = 1e-7. The suite makes about 250 comparisons of the first kind
-(1.4e-4 together) and 100 of the second (1e-5), and two counts of covered intervals (below 1e-9): with a fresh seed,
-about one run in 6,000 goes red by chance. Means of skewed samples stray a little more often: call it one in 2,000.
+`has_frequencies` go red at p-values below LEVEL = 1e-7. The suite makes 74 comparisons of the first kind
+(4.2e-5 together), 91 of the second (9.1e-6), and counts covered intervals four times (1.2e-6 each): with a fresh
+seed, one run in about 18,000 goes red by chance. Means of skewed samples stray a little more often: say 1 in 5,000.
 No seed is tuned: `BOOK_SEED=7 pytest tests` must pass as well.
 
 Power. `agrees` refuses to compare with too few samples: an estimate that is off by `fault` (3 % unless a test says

@@ -272,6 +272,25 @@ def test_the_drawing_has_an_arrow_for_each_edge() -> None:
     assert classes.count("edge") == 5
 
 
+def test_arrows_run_from_the_root_down_to_the_leaves() -> None:
+    x = leaf(3.0)
+    root = ElementTree.fromstring(get_graph(x.exp().sin())._repr_svg_() or "")
+    texts = [text for text in root.iter(f"{SVG}text") if (text.text or "").startswith(("Sin", "Exp", "leaf"))]
+    assert [text.text for text in sorted(texts, key=lambda text: float(text.get("y", 0)))] == [
+        "SinBackward0",
+        "ExpBackward0",
+        "leaf ()",
+    ]
+    tips = [
+        [float(point.split(",")[1]) for point in head.get("points", "").split()]
+        for edge in root.iter(f"{SVG}g")
+        if edge.get("class") == "edge"
+        for head in edge.iter(f"{SVG}polygon")
+    ]
+    assert len(tips) == 2
+    assert all(tip[1] == max(tip) for tip in tips)  # y grows downwards: the point of each head is its lowest corner
+
+
 def test_the_drawing_is_well_formed_and_has_a_text_alternative() -> None:
     y, names = reparametrized()
     graph = get_graph(y, **names)
