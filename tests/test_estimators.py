@@ -483,6 +483,16 @@ def test_f_of_the_wrong_shape_or_type(name: str, f: Any, message: str) -> None:
         estimator(f, params, 7, generator())
 
 
+@pytest.mark.parametrize("name", ["Pathwise", "Normal"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_an_f_that_is_not_finite_is_counted(name: str, bad: float) -> None:
+    # through `where`, the gradient of such a sample would be a silent 0
+    estimator, params = ESTIMATORS[name]
+    f = lambda z: torch.where(torch.arange(7) < 3, bad, z)  # noqa: E731
+    with pytest.raises(ValueError, match=r"f must .* 3 of 7 samples"):
+        estimator(f, params, 7, generator())
+
+
 @pytest.mark.parametrize("f", [lambda z: z.detach() ** 2, lambda z: torch.ones(7), lambda z: (z > 0).float()])
 def test_pathwise_refuses_an_f_that_carries_no_graph(f: Objective) -> None:
     with pytest.raises(ValueError, match=r"f.* carries no graph"):

@@ -71,6 +71,15 @@ def test_merging_is_associative_and_commutative_up_to_rounding() -> None:
         assert one.n == other.n
 
 
+@pytest.mark.parametrize("value", [1.0, 2, torch.tensor([1.0, 2.0])])
+def test_an_estimate_minus_a_number_keeps_its_error(value: Any) -> None:
+    estimate = Estimate(f64([1.0, 5.0]), f64([1.0, 4.0]), 10)
+    bias = estimate - value
+    assert bias.mean.equal(f64([1.0, 5.0]) - torch.as_tensor(value))
+    assert bias.variance.equal(estimate.variance)
+    assert bias.n == 10
+
+
 @pytest.mark.parametrize(
     ("mean", "error", "text"),
     [

@@ -208,6 +208,18 @@ def test_without_a_generator_the_global_one_is_used(name: str) -> None:
     assert z.equal(sampler(*parameters, sample_shape=(20,), generator=torch.Generator().manual_seed(3)))
 
 
+def test_the_layer_draws_from_its_generator_too() -> None:
+    p = torch.full((50,), 0.5)
+    with torch.random.fork_rng():
+        before = torch.get_rng_state()
+        y = BernoulliSTE()(p, generator())
+        assert torch.get_rng_state().equal(before)
+        assert y.equal(BernoulliSTE()(p, generator=generator()))
+        assert not y.equal(BernoulliSTE()(p, generator(1)))
+        torch.manual_seed(3)
+        assert BernoulliSTE()(p).equal(BernoulliSTE()(p, torch.Generator().manual_seed(3)))
+
+
 # gradients ------------------------------------------------------------------------------------------------------------
 
 
