@@ -69,19 +69,20 @@ def _values_of(f: Objective, z: Tensor, n: int) -> Tensor:
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
-    bad = n - int(values.detach().isfinite().sum())
+    # one pass to look for trouble, which a sum cannot hide; a slower one to count it
+    bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
         raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
     return values
 
 
-def _gradients(total: Tensor, leaves: Gradients, params: Params) -> Gradients:
-    """Gradient of `total` in each leaf, in the shape of its parameter; zero where total does not depend on it."""
-    gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+def _gradients(values: Tensor, weights: Tensor, leaves: Gradients, params: Params) -> Gradients:
+    """Gradient of weight * value for each sample, in the shape of each parameter; zero where it has no part in it."""
+    gradients = torch.autograd.grad(values, list(leaves.values()), weights.expand_as(values), allow_unused=True)
     result = {}
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
-        result[name] = gradient.reshape(len(leaf), *torch.as_tensor(params[name]).shape)
+        result[name] = gradient.reshape(leaf.shape[0], *getattr(params[name], "shape", ()))
     return result
 
 
@@ -112,7 +113,7 @@ class Pathwise:
                     "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not "
                     "differentiable. The score function needs neither"
                 )
-            return _gradients(values.sum(), leaves, params)
+            return _gradients(values, values.new_ones(()), leaves, params)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class ScoreFunction:
             if self.baseline is not None:
                 weights = weights - self.baseline
             log_density = q.log_prob(z).reshape(n, -1).sum(1)
-            return _gradients((weights * log_density).sum(), leaves, params)
+            return _gradients(log_density, weights, leaves, params)
 
     def _domains(self, params: Params) -> dict[str, constraints.Constraint]:
         """The constraint on each parameter; ValueError for a name or a law that has none."""

@@ -2,12 +2,16 @@
 
 import itertools
 import math
+import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +20,13 @@ from helpers.estimators import Estimator, Objective, Params
 from helpers.streams import generator_of
 from helpers.validate import Number
 
-# torch splits work over threads from 32,768 elements on. Below that each worker keeps to one core, its tensors stay in
-# the cache, and a sum has the same rounding whatever the number of threads.
-CHUNK_SIZE = 32_000
+# Long enough that Python's share of a chunk is small, short enough that its tensors stay in the cache (`make bench`).
+CHUNK_SIZE = 250_000
+# glibc hands freed memory back to the system unless a larger block was freed before. To get it anew, page by page, for
+# each chunk took a fifth of the time. Nothing is touched here, so nothing is used up.
+torch.empty(2**22)
 _IN_FLIGHT = 64
+PATIENCE = 2.0  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +58,9 @@ class Estimate:
         if samples.dim() == 0:
             raise ValueError("samples must have a first axis of n >= 2 samples, got a single number")
         n = validate.integer("the number of samples", len(samples), 2)
-        blocks = samples.to(torch.float64).split(max(1, CHUNK_SIZE * n // max(1, samples.numel())))
-        mean = torch.stack([block.sum(dim=0) for block in blocks]).sum(dim=0) / n
-        squares = torch.stack([(block - mean).square_().sum(dim=0) for block in blocks]).sum(dim=0)
-        return cls(mean, squares / (n - 1), n)
+        with _one_core():
+            blocks = samples.detach().split(max(1, CHUNK_SIZE * n // max(1, samples.numel())))
+            return _estimate(reduce(_pooled, map(_moments, blocks)))
 
     @property
     def standard_error(self) -> Tensor:
@@ -67,11 +73,8 @@ class Estimate:
         if other.mean.shape != self.mean.shape:
             shapes = f"{tuple(self.mean.shape)}, got {tuple(other.mean.shape)}"
             raise ValueError(f"other must have the shape of this estimate, shape {shapes}")
-        n = self.n + other.n
-        shift = other.mean - self.mean
-        squares = (self.n - 1) * self.variance + (other.n - 1) * other.variance
-        squares = squares + shift**2 * (self.n * other.n / n)
-        return Estimate(self.mean + shift * (other.n / n), squares / (n - 1), n)
+        mine, others = ((e.n, e.mean.numpy(), (e.n - 1) * e.variance.numpy()) for e in (self, other))
+        return _estimate(_pooled(mine, others))
 
     def __sub__(self, value: Number) -> "Estimate":
         """The estimate minus a known value, with the same error: `estimate - exact` estimates a bias."""
@@ -81,6 +84,35 @@ class Estimate:
         return _nested(self.mean, self.standard_error)
 
     __repr__ = __str__
+
+
+# n, the mean over n samples and the sum of their squared deviations from it, both float64
+_Moments = tuple[int, np.ndarray, np.ndarray]
+
+
+def _moments(samples: Tensor) -> _Moments:
+    """Of samples of shape (n, *shape)."""
+    n = samples.shape[0]
+    samples = samples.to(torch.float64, copy=True)  # the rest is done in place: passes through memory are what it costs
+    mean = samples.sum(dim=0) / n
+    squares = samples.sub_(mean).square_().sum(dim=0)
+    return n, mean.numpy(force=True), squares.numpy(force=True)
+
+
+def _pooled(one: _Moments, other: _Moments) -> _Moments:
+    """Moments of both sets of samples (pairwise update of Chan, Golub and LeVeque 1983)."""
+    n = one[0] + other[0]
+    shift = other[1] - one[1]
+    return n, one[1] + shift * (other[0] / n), one[2] + other[2] + shift**2 * (one[0] * other[0] / n)
+
+
+def _pooled_by_name(one: dict[str, _Moments], other: dict[str, _Moments]) -> dict[str, _Moments]:
+    return {name: _pooled(one[name], other[name]) for name in one}
+
+
+def _estimate(moments: _Moments) -> Estimate:
+    n, mean, squares = moments
+    return Estimate(torch.as_tensor(mean), torch.as_tensor(squares / (n - 1)), n)
 
 
 def _nested(mean: Tensor, error: Tensor) -> str:
@@ -104,14 +136,18 @@ def estimate_gradient(
     n: int = 1000,
     *,
     seed: int = 0,
-    chunk_size: int = CHUNK_SIZE,
+    chunk_size: int | None = None,
     executor: Executor | None = None,
+    progress: bool = True,
 ) -> dict[str, Estimate]:
     """grad_phi E[f(z)] from n samples, as one `Estimate` for each parameter.
 
-    Samples are drawn in chunks of `chunk_size` (the last one takes the rest, so it is the longest), chunk i from its
-    own stream of `(seed, i)`, and merged in order: the result depends on `seed`, `n` and `chunk_size` and on nothing
-    else, bit for bit, whichever `executor` does the work. Threads do where none is given. Memory does not grow with n.
+    Samples are drawn in n // chunk_size chunks of equal length (within one; a single chunk where n is smaller), chunk i
+    from its own stream of `(seed, i)`, and merged in order: the result depends on `seed`, `n` and `chunk_size` and on
+    nothing else, bit for bit, whichever `executor` does the work. Threads do where none is given. Where no `chunk_size`
+    is given, it is so large that the largest parameter has CHUNK_SIZE numbers in a chunk. Memory does not grow with n.
+    Work of over two seconds shows a progress bar in a terminal and in a notebook, unless `progress` is False or the
+    environment variable TQDM_DISABLE is set.
 
     Raises ValueError or TypeError for bad arguments, and ValueError where a gradient is not finite.
     """
@@ -119,37 +155,55 @@ def estimate_gradient(
     validate.instance("estimator", estimator, Callable, "a function")
     validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
     validate.instance("executor", executor, Executor | None, "a concurrent.futures.Executor or None")
+    validate.instance("progress", progress, bool, "True or False")
     n = validate.integer("n", n, 2)
     seed = validate.integer("seed", seed, 0)
-    chunk_size = validate.integer("chunk_size", chunk_size, 2)
-    chunks = max(1, n // chunk_size)
-    last = chunks - 1
-    tasks = ((i, chunk_size if i < last else n - last * chunk_size) for i in range(chunks))
+    if chunk_size is None:
+        largest = max((value.numel() for value in params.values() if isinstance(value, Tensor)), default=1)
+        chunk_size = max(2, CHUNK_SIZE // max(1, largest))
+    chunks = max(1, n // validate.integer("chunk_size", chunk_size, 2))
+    tasks = ((i, n // chunks + (i < n % chunks)) for i in range(chunks))
     run = partial(_chunk, f, estimator, params, seed)
-    if executor is None and chunks > 1:
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            return _merged(_in_order(threads, run, tasks))
-    return _merged(map(run, tasks) if executor is None else _in_order(executor, run, tasks))
+    threads = torch.get_num_threads()
+    own = ThreadPoolExecutor(threads) if executor is None and chunks > 1 else nullcontext(executor)
+    with _one_core(), own as pool, closing(_in_order(pool, run, tasks)) as results:
+        pooled = reduce(_pooled_by_name, _with_bar(results, n) if progress else results)
+    return {name: _estimate(moments) for name, moments in pooled.items()}
 
 
-def _chunk(f: Objective, estimator: Estimator, params: Params, seed: int, task: tuple[int, int]) -> dict[str, Estimate]:
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """torch's own threads off in this thread: what is added up in which order must not depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _chunk(f: Objective, estimator: Estimator, params: Params, seed: int, task: tuple[int, int]) -> dict[str, _Moments]:
     i, size = task
     device = next((value.device for value in params.values() if isinstance(value, Tensor)), "cpu")
-    gradients = estimator(f, params, size, generator_of(seed, i, device))
-    estimates = {name: Estimate.from_samples(samples) for name, samples in gradients.items()}
-    for name, estimate in estimates.items():
-        if not estimate.variance.isfinite().all():
+    with _one_core():
+        gradients = estimator(f, params, size, generator_of(seed, i, device))
+        moments = {name: _moments(samples) for name, samples in gradients.items()}
+    for name, (_, _, squares) in moments.items():
+        if not np.isfinite(squares).all():
             bad = (~gradients[name].isfinite()).reshape(size, -1).any(1).sum().item()
             raise ValueError(f"gradients of {name!r} must be finite, got {bad} of {size} samples with NaN or infinity")
-    return estimates
+    return moments
 
 
 def _in_order(
-    executor: Executor,
-    run: Callable[[tuple[int, int]], dict[str, Estimate]],
+    executor: Executor | None,
+    run: Callable[[tuple[int, int]], dict[str, _Moments]],
     tasks: Iterable[tuple[int, int]],
-) -> Iterator[dict[str, Estimate]]:
+) -> Iterator[dict[str, _Moments]]:
     """Results in the order of the tasks, with a bounded number of them under way."""
+    if executor is None:
+        yield from map(run, tasks)
+        return
     pending: deque = deque()
     try:
         for task in tasks:
@@ -163,11 +217,24 @@ def _in_order(
             future.cancel()
 
 
-def _merged(results: Iterator[dict[str, Estimate]]) -> dict[str, Estimate]:
-    total = next(results)
-    for result in results:
-        total = {name: estimate.merge(result[name]) for name, estimate in total.items()}
-    return total
+def _with_bar(results: Iterable[dict[str, _Moments]], n: int) -> Iterator[dict[str, _Moments]]:
+    """The same results, beside a progress bar once two seconds are over."""
+    bar, done, start = None, 0, time.monotonic()
+    try:
+        for result in results:
+            yield result
+            size = next(iter(result.values()))[0]
+            done += size
+            if bar is not None:
+                bar.update(size)
+            elif time.monotonic() - start > PATIENCE:
+                from tqdm.auto import tqdm  # slow to import in a notebook, and seldom needed
+
+                hidden = True if os.environ.get("TQDM_DISABLE") else None  # None: hidden where stderr is no terminal
+                bar = tqdm(total=n, initial=done, unit=" samples", unit_scale=True, leave=False, disable=hidden)
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def compare(estimates: Mapping[str, Estimate], exact: Mapping[str, Number]) -> str:

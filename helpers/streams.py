@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,12 @@ def generator_of(seed: int, stream: int, device: torch.device | str = "cpu") -> 
     torch's CPU generator keeps the low 32 bits of its seed only, so hashing (seed, stream) to 32 bits could give two
     streams of one run the same numbers. Counting up from a hashed start can not, below 2**32 streams.
     """
-    start = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    return torch.Generator(device=device).manual_seed((start + stream) % 2**32)
+    return torch.Generator(device=device).manual_seed((_start(seed) + stream) % 2**32)
+
+
+@cache
+def _start(seed: int) -> int:
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 def open_uniform(size: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:

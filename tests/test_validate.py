@@ -158,7 +158,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], dict[str, Any], dict[str, st.S
         {
             "n": count_but(2),
             "seed": count_but(0),
-            "chunk_size": count_but(2),
+            "chunk_size": count_but(2).filter(lambda bad: bad[0] is not None),  # None: by the size of the parameters
             "mu": FINITE,
             "f": NOT_CALLABLE,
             "estimator": NOT_CALLABLE,

@@ -1,0 +1,133 @@
+"""What the engine does to the process it runs in: clusters, interruption, progress, memory."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import textwrap
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbclient import NotebookClient
+
+from helpers import estimate_gradient, monte_carlo, reparametrize
+from helpers.estimators import Pathwise
+from helpers.streams import SEED
+from tests.statistics import same
+
+ROOT = Path(__file__).parent.parent
+PREPARE = """
+import os, signal, threading, time
+import torch
+from helpers import estimate_gradient, monte_carlo, reparametrize
+from helpers.estimators import Pathwise
+monte_carlo.PATIENCE = 0.3
+def estimate(n, pause, **options):
+    def f(z):
+        time.sleep(pause)
+        return z**2
+    params = {"mu": 12.0, "sigma": 42.0}
+    return estimate_gradient(f, Pathwise(reparametrize.normal), params, n, chunk_size=10, **options)
+"""
+LONG = "estimate(500, 0.03)"  # 50 chunks on two threads: 0.75 s
+SHORT = "estimate(50, 0.01)"
+UNWANTED = "estimate(500, 0.03, progress=False)"
+
+
+def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PREPARE + textwrap.dedent(code)]
+    return subprocess.run(command, cwd=ROOT, text=True, check=True, timeout=120, **options)
+
+
+def test_a_killed_worker_of_a_cluster_costs_time_and_not_the_answer() -> None:
+    command = [sys.executable, "-m", "tests.cluster"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=200)
+    report = json.loads(done.stdout)
+    assert report["started at"] < report["killed at"] < report["finished at"]
+    assert report["cluster"] == report["threads"]
+    assert report["cluster, one worker killed"] == report["threads"]
+
+
+def test_an_interrupt_returns_promptly_and_leaves_no_thread() -> None:
+    done = run(
+        """
+        torch_threads = torch.get_num_threads()
+        sent = []
+        def interrupt():
+            time.sleep(0.5)
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt).start()
+        try:
+            estimate(10**12, 0.05)
+        except KeyboardInterrupt:
+            waited = time.monotonic() - sent[0]
+            assert torch.get_num_threads() == torch_threads
+            print(waited, threading.active_count())
+        """,
+        stdout=subprocess.PIPE,
+    )
+    waited, threads = done.stdout.split()
+    assert float(waited) < 2  # a chunk that is being worked on is finished: 0.05 s
+    assert threads == "1"
+
+
+def on_a_terminal(code: str, **environment: str) -> str:
+    """What the code writes to its standard error where that is a terminal."""
+    clean = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (25, 80))
+    try:
+        run(code, stderr=theirs, env=clean | environment)
+        os.write(theirs, b"end")
+        shown = b""
+        while not shown.endswith(b"end"):
+            shown += os.read(ours, 10_000)
+        return shown.decode().removesuffix("end")
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+def test_a_long_run_shows_its_progress_on_a_terminal() -> None:
+    assert monte_carlo.PATIENCE == 2
+    shown = on_a_terminal(LONG)
+    assert "%|" in shown
+    assert "samples/s" in shown
+
+
+@pytest.mark.parametrize(
+    ("code", "environment"),
+    [(f"{SHORT}; {UNWANTED}", {}), (LONG, {"TQDM_DISABLE": "1"})],
+    ids=["short, or not wanted", "TQDM_DISABLE"],
+)
+def test_no_progress_where_it_would_disturb(code: str, environment: dict[str, str]) -> None:
+    assert on_a_terminal(code, **environment) == ""
+
+
+def test_no_progress_in_a_file() -> None:
+    assert run(LONG, stderr=subprocess.PIPE).stderr == ""
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_progress_in_a_notebook(monkeypatch: pytest.MonkeyPatch, disabled: bool) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "1") if disabled else monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    cells = [nbformat.v4.new_code_cell(code) for code in (PREPARE, f"result = {LONG}")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, resources={"metadata": {"path": str(ROOT)}}).execute()
+    shown = [kind for output in cells[1].outputs for kind in output.get("data", {})]
+    assert ("application/vnd.jupyter.widget-view+json" in shown) is not disabled
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_parameters_stay_on_their_device() -> None:
+    params = {"mu": torch.tensor(12.0, device="cuda"), "sigma": torch.tensor(42.0, device="cuda")}
+    first, second = (
+        estimate_gradient(torch.square, Pathwise(reparametrize.normal), params, 1_000_000, seed=SEED) for _ in range(2)
+    )
+    assert same(first, second)
+    assert abs(first["mu"].mean.item() - 24) < 4.5 * first["mu"].standard_error.item()
