@@ -50,8 +50,13 @@ preview: $(READY)  ## serve the book and render again on a change
 lint: $(READY)  ## check source and notebooks with ruff
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
 
-bench: $(READY)  ## print the performance table
-	@$(RUN) -m benchmarks
+bench: $(READY) build/peers/ready  ## measure the engine beside other libraries and store the performance table
+	@PYTHONPATH=build/peers $(RUN) -m benchmarks
+
+build/peers/ready: benchmarks/peers.txt
+	@$(RUN) -m pip install --quiet --no-deps --upgrade --target build/peers --requirement $< || \
+		echo "bench: the peers could not be installed; the table will leave them out" >&2
+	@mkdir -p build/peers && touch $@
 
 clean:  ## remove what was built (never a notebook; .venv stays)
 	@rm -rf _book .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info

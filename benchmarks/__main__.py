@@ -1,74 +1,283 @@
-"""Print how fast the engine is: samples a second beside raw random numbers and beside one backward pass a sample."""
+"""Measure the engine, print the table, store it as results.json and set it into the book's performance appendix.
 
+Ratios compare works that are timed in turn in one process, by their medians. Nothing here is a test: the machine may
+be busy, and then the spread, which is stored too, says so.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import date
 from functools import partial
 
 import torch
-from torch.distributions import Normal
+from torch import Tensor
+from torch.distributions import Bernoulli, Normal
 
-from helpers import estimate_gradient, reparametrize
-from helpers.estimators import Pathwise, ScoreFunction
+from benchmarks.peers import MU, PEERS, SIGMA, Work, loop
+from benchmarks.report import PAGE, RESULTS, Row, into_page, table
+from helpers import estimate_gradient, get_graph, reparametrize
+from helpers.estimators import Estimator, Pathwise, ScoreFunction
 from helpers.monte_carlo import CHUNK_SIZE
+from helpers.streams import generator_of
 
-N, LOOP_N, REPEATS = 10_000_000, 2_000, 5
-PARAMS = {"mu": 12.0, "sigma": 42.0}
+PARAMS = {"mu": MU, "sigma": SIGMA}
+PATHWISE = Pathwise(reparametrize.normal)
+THREADS = torch.get_num_threads()
+Draw = Callable[[int, torch.Generator], Tensor]
 
 
-def square(z: torch.Tensor) -> torch.Tensor:
+def square(z: Tensor) -> Tensor:
     return z**2
 
 
-def raw_normals() -> None:
-    """As many normals as one estimate draws, in its chunks, on one thread."""
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(N // CHUNK_SIZE):
-        torch.randn(CHUNK_SIZE, generator=generator)
-
-
-def loop() -> None:
-    """One sample, one backward pass, LOOP_N times."""
-    mu, sigma = (torch.tensor([value], requires_grad=True) for value in PARAMS.values())
-    for _ in range(LOOP_N):
-        torch.autograd.grad(square(mu + sigma * torch.randn(1)), (mu, sigma))
-
-
-def vmap() -> None:
-    """torch.func's per-sample gradients."""
-    per_sample = torch.func.vmap(
-        torch.func.grad(lambda mu, sigma, eps: square(mu + sigma * eps), argnums=(0, 1)), in_dims=(None, None, 0)
-    )
-    mu, sigma = (torch.tensor(value) for value in PARAMS.values())
-    for gradient in per_sample(mu, sigma, torch.randn(N)):
-        torch.var_mean(gradient.double())
-
-
-def rate(work: Callable[[], object], samples: int) -> float:
-    """Samples a second, median of REPEATS runs."""
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
+def seconds(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Wall times of each work, taken in turn so that what disturbs one disturbs its neighbours too."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
         work()
-        seconds.append(time.perf_counter() - start)
-    return samples / statistics.median(seconds)
+    for _ in range(repeats):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            found[name].append(time.perf_counter() - start)
+    return found
+
+
+def raw(draw: Draw, n: int, chunk: int = CHUNK_SIZE) -> None:
+    """As many random numbers as n samples take, in the engine's chunks on as many threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # new threads start with this
+    with ThreadPoolExecutor(threads) as executor:
+        for _ in executor.map(lambda i: draw(chunk, generator_of(0, i)).shape, range(n // chunk)):
+            pass
+    torch.set_num_threads(threads)
+
+
+def normals(n: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(n, generator=generator)
+
+
+def uniforms(n: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(n, generator=generator)
+
+
+def coins(n: int, generator: torch.Generator) -> Tensor:
+    return torch.bernoulli(torch.full((n,), 0.3), generator=generator)
+
+
+def engine(n: int, estimator: Estimator = PATHWISE, params: Mapping = PARAMS, f: Callable = square) -> object:
+    return estimate_gradient(f, estimator, params, n, progress=False)
+
+
+def share_of_raw(repeats: int) -> Row:
+    n = 100_000_000
+    times = seconds({"engine": partial(engine, n), "raw": partial(raw, normals, n)}, repeats)
+    return Row.of_ratio(
+        "pathwise: samples/s as a share of raw torch.randn", times["raw"], times["engine"], n, 0.40, 0.65
+    )
+
+
+def other_estimators(repeats: int) -> list[Row]:
+    classes = 10
+    toy = lambda y: (y - 0.45) ** 2  # noqa: E731
+    cost = torch.arange(float(classes))
+    # estimator, parameters, f, kind of draw, draws a sample, samples
+    cases = {
+        "score function, Normal": (ScoreFunction(Normal), {"loc": MU, "scale": SIGMA}, square, normals, 1),
+        "score function, Bernoulli": (ScoreFunction(Bernoulli), {"probs": 0.3}, toy, coins, 1),
+        "straight-through": (Pathwise(reparametrize.bernoulli_straight_through), {"p": 0.3}, toy, coins, 1),
+        "binary concrete": (
+            Pathwise(partial(reparametrize.binary_concrete, temperature=0.5)),
+            {"p": 0.3},
+            toy,
+            uniforms,
+            1,
+        ),
+        "Gumbel-softmax, K = 10": (
+            Pathwise(partial(reparametrize.gumbel_softmax, temperature=0.5)),
+            {"probs": torch.full((classes,), 1 / classes)},
+            lambda y: y @ cost,
+            uniforms,
+            classes,
+        ),
+    }
+    rows = []
+    for name, (estimator, params, f, draw, draws) in cases.items():
+        n = 10_000_000 // draws
+        times = seconds(
+            {"engine": partial(engine, n, estimator, params, f), "raw": partial(raw, draw, n * draws)}, repeats
+        )
+        label = f"{name}: samples/s as a share of the raw draws"
+        rows.append(Row.of_ratio(label, times["raw"], times["engine"], n, 0.2, None))
+    return rows
+
+
+def check(name: str, work: Work) -> None:
+    """RuntimeError unless the peer estimates the same two numbers: a fast wrong answer is no peer."""
+    n = 100_000
+    spreads = (2 * SIGMA, (4 * MU**2 + 8 * SIGMA**2) ** 0.5)  # standard deviations of 2 z and 2 z eps
+    for found, exact, spread in zip(work(n), (2 * MU, 2 * SIGMA), spreads, strict=True):
+        if abs(found - exact) > 5 * spread / n**0.5:
+            raise RuntimeError(f"{name} must estimate {exact}, got {found}")
+
+
+def against_peers(repeats: int) -> list[Row]:
+    n, few = 10_000_000, 100_000
+    article = loop()
+    times = seconds({"loop": partial(article, few // 10), "engine": partial(engine, few)}, repeats)
+    times["loop"] = [10 * t for t in times["loop"]]  # a tenth of the draws: it is linear, and slow
+    rows = [
+        Row.of_ratio("one backward a sample, N = 1e5: speed-up", times["loop"], times["engine"], few, 10_000, 20_000)
+    ]
+    marks = {"torch.func.vmap(grad)": (2, 4), "jax.jit(vmap(grad))": (2, 4)}
+    works: dict[str, Callable[[], object]] = {"engine": partial(engine, n)}
+    for name, prepare in PEERS.items():
+        try:
+            work = prepare()
+        except ImportError as error:
+            print(f"{name}: left out, {error}", file=sys.stderr)
+            continue
+        check(name, work)
+        works[name] = partial(work, n)
+    times = seconds(works, repeats)
+    for name in works:
+        if name != "engine":
+            must, aim = marks.get(name, (1, 3))
+            rows.append(Row.of_ratio(f"{name}, N = 1e7: speed-up", times[name], times["engine"], n, must, aim))
+    return rows
+
+
+def scaling(repeats: int) -> list[Row]:
+    sizes = {1_000_000: "1e6", 10_000_000: "1e7", 100_000_000: "1e8"}
+    times = seconds({label: partial(engine, n) for n, label in sizes.items()}, repeats)
+    rows = []
+    for small, large in (("1e6", "1e7"), ("1e7", "1e8")):
+        label = f"time from N = {small} to {large}, over 10"
+        ratio = statistics.median(times[large]) / statistics.median(times[small]) / 10
+        rows.append(Row(label, ratio, "", must=1.1, aim=None, less_is_better=True))
+    return rows
+
+
+def overhead(repeats: int) -> Row:
+    def calls() -> None:
+        for _ in range(100):
+            engine(1000)
+
+    (times,) = seconds({"calls": calls}, repeats).values()
+    return Row("a call at N = 1000", statistics.median(times) * 10, "ms", must=1, aim=0.3, less_is_better=True)
+
+
+def memory() -> Row:
+    """In a process of its own: what the peak of resident memory grows by from N = 1e6 to 1e9."""
+    code = "from benchmarks.__main__ import growth; growth()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    label = "growth of resident memory from N = 1e6 to 1e9"
+    return Row(label, float(done.stdout), "MB", must=50, aim=10, less_is_better=True)
+
+
+def growth() -> None:
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    engine(1_000_000)
+    before = peak()
+    engine(1_000_000_000)
+    print(peak() - before)
+
+
+def graphs() -> list[Row]:
+    def chain() -> Tensor:
+        y = torch.ones((), requires_grad=True)
+        for _ in range(100_000):
+            y = y + 1
+        return y
+
+    def repeated() -> Tensor:
+        y = torch.ones((), requires_grad=True)
+        for _ in range(10_000):
+            y = y * y
+        return y
+
+    rows = []
+    for label, make in (("get_graph, chain of 1e5 nodes", chain), ("get_graph, y = y * y 1e4 times", repeated)):
+        root, times = make(), []
+        for _ in range(5):
+            start = time.perf_counter()
+            get_graph(root)
+            times.append(time.perf_counter() - start)
+        rows.append(Row(label, statistics.median(times), "s", must=1, aim=None, less_is_better=True))
+    return rows
+
+
+def profile() -> dict[str, float]:
+    """Share of one thread's time that each torch operation takes."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as recorded:
+        for _ in range(40):
+            engine(CHUNK_SIZE)
+    own = {event.key.removeprefix("aten::"): event.self_cpu_time_total for event in recorded.key_averages()}
+    total = sum(own.values())
+    largest = sorted(own, key=own.__getitem__, reverse=True)[:8]
+    shares = {name: own[name] / total for name in largest}
+    return shares | {"all else": 1 - sum(shares.values())}
+
+
+def processor() -> str:
+    with suppress(OSError), open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def main() -> None:
-    engine = partial(estimate_gradient, square, n=N)
-    rows = {
-        "raw torch.randn, one thread": rate(raw_normals, N),
-        "pathwise, estimate_gradient": rate(partial(engine, Pathwise(reparametrize.normal), PARAMS), N),
-        "score function, estimate_gradient": rate(
-            partial(engine, ScoreFunction(Normal), {"loc": 12.0, "scale": 42.0}), N
-        ),
-        "pathwise, torch.func.vmap(grad)": rate(vmap, N),
-        "pathwise, one backward a sample": rate(loop, LOOP_N),
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7, help="runs of each work, of which the median counts (>= 5)")
+    parser.add_argument("--dry-run", action="store_true", help="print the table and store nothing")
+    options = parser.parse_args()
+    if options.repeats < 5:
+        parser.error(f"--repeats must be >= 5, got {options.repeats}")
+    r = options.repeats
+    parts: list[Callable[[], Row | list[Row]]] = [
+        partial(share_of_raw, r),
+        partial(other_estimators, r),
+        partial(against_peers, r),
+        partial(scaling, r),
+        partial(overhead, r),
+        memory,
+        graphs,
+    ]
+    rows: list[Row] = []
+    for part in parts:
+        found = part()
+        new = found if isinstance(found, list) else [found]
+        for row in new:
+            print(row, flush=True)
+        rows += new
+    results = {
+        "date": date.today().isoformat(),
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}",
+        "threads": THREADS,
+        "repeats": r,
+        "chunk_size": CHUNK_SIZE,
+        "rows": [row.as_dict() for row in rows],
+        "profile": profile(),
     }
-    base = rows["pathwise, estimate_gradient"]
-    print(f"d/dmu, d/dsigma of E[z^2], N = {N:,}, {torch.get_num_threads()} threads, median of {REPEATS}")
-    for name, value in rows.items():
-        print(f"{name:<36} {value:>14,.0f} samples/s   {base / value:>10,.2f} x")
+    print()
+    print(table(results))
+    if not options.dry_run:
+        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        PAGE.write_text(into_page(PAGE.read_text(), results))
 
 
 if __name__ == "__main__":

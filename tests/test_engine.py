@@ -25,7 +25,7 @@ import os, signal, threading, time
 import torch
 from helpers import estimate_gradient, monte_carlo, reparametrize
 from helpers.estimators import Pathwise
-monte_carlo.PATIENCE = 0.3
+monte_carlo.PATIENCE = 1
 def estimate(n, pause, **options):
     def f(z):
         time.sleep(pause)
@@ -33,9 +33,9 @@ def estimate(n, pause, **options):
     params = {"mu": 12.0, "sigma": 42.0}
     return estimate_gradient(f, Pathwise(reparametrize.normal), params, n, chunk_size=10, **options)
 """
-LONG = "estimate(500, 0.03)"  # 50 chunks on two threads: 0.75 s
-SHORT = "estimate(50, 0.01)"
-UNWANTED = "estimate(500, 0.03, progress=False)"
+LONG = "estimate(500, 0.08)"  # 50 chunks on two threads: two seconds
+SHORT = "estimate(50, 0)"
+UNWANTED = "estimate(500, 0.08, progress=False)"
 
 
 def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,122 @@
+"""The results file as tables, and those tables in the performance appendix."""
+
+import json
+import re
+import statistics
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).parent.parent / "appendices" / "performance.qmd"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure: its value, and what it must and should reach."""
+
+    label: str
+    value: float
+    unit: str
+    must: float
+    aim: float | None
+    less_is_better: bool = False
+    spread: float = 0.0  # half the distance of the quartiles, as a share of the value
+    rate: float | None = None  # samples a second
+
+    @classmethod
+    def of_ratio(
+        cls, label: str, slow: list[float], fast: list[float], n: int, must: float, aim: float | None
+    ) -> "Row":
+        """How many times longer `slow` takes than `fast`, each the times of runs over n samples."""
+        ratio = statistics.median(slow) / statistics.median(fast)
+        pairs = [s / f for s, f in zip(slow, fast, strict=True)]
+        low, _, high = statistics.quantiles(pairs, n=4)
+        return cls(label, ratio, "", must, aim, spread=(high - low) / 2 / ratio, rate=n / statistics.median(fast))
+
+    @property
+    def verdict(self) -> str:
+        def holds(mark: float | None) -> bool:
+            return mark is not None and (self.value <= mark if self.less_is_better else self.value >= mark)
+
+        if not holds(self.must):
+            return "falls short"
+        return "reaches the aim" if holds(self.aim) else "holds"
+
+    def __str__(self) -> str:
+        return f"{self.label:<58} {_number(self.value)} {self.unit}".rstrip() + f"  ({self.verdict})"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _number(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def table(results: dict[str, Any]) -> str:
+    """The measures as a Markdown table."""
+    lines = ["| measure | must | aim | measured | spread | |", "|---|--:|--:|--:|--:|---|"]
+    for fields in results["rows"]:
+        row = Row(**fields)
+        sign = "≤ " if row.less_is_better else "≥ "
+        unit = f" {row.unit}" if row.unit else ""
+        aim = "" if row.aim is None else sign + _number(row.aim) + unit
+        spread = f"± {row.spread:.0%}" if row.spread else ""
+        cells = (row.label, sign + _number(row.must) + unit, aim, _number(row.value) + unit, spread, row.verdict)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def rates(results: dict[str, Any]) -> str:
+    """Samples a second of the estimators as a Markdown table."""
+    lines = ["| estimator | million samples a second |", "|---|--:|"]
+    for fields in results["rows"]:
+        row = Row(**fields)
+        if row.rate is not None and "share of" in row.label:
+            lines.append(f"| {row.label.split(':')[0]} | {row.rate / 1e6:.3g} |")
+    return "\n".join(lines)
+
+
+def profile(results: dict[str, Any]) -> str:
+    """Where the time of one thread goes, as a Markdown table."""
+    lines = ["| operation of torch | share of the time |", "|---|--:|"]
+    lines += [f"| {name.replace('_', chr(92) + '_')} | {share:.0%} |" for name, share in results["profile"].items()]
+    return "\n".join(lines)
+
+
+def run(results: dict[str, Any]) -> str:
+    """When and where, in a sentence."""
+    return (
+        f"Measured on {results['date']}: {results['machine']}; {results['versions']}; {results['threads']} threads, "
+        f"chunks of {results['chunk_size']:,} samples, medians of {results['repeats']} runs."
+    )
+
+
+def shortfalls(results: dict[str, Any]) -> str:
+    """What misses its mark, in a sentence."""
+    short = [Row(**fields).label for fields in results["rows"] if Row(**fields).verdict == "falls short"]
+    return (
+        "Falls short of what it must reach: " + "; ".join(short) + "." if short else "Nothing falls short of its must."
+    )
+
+
+PARTS = {"run": run, "table": table, "shortfalls": shortfalls, "rates": rates, "profile": profile}
+
+
+def into_page(page: str, results: dict[str, Any]) -> str:
+    """The page with each part between its two comments made anew."""
+    for name, part in PARTS.items():
+        pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
+        page, count = re.subn(pattern, lambda m, part=part: f"{m[1]}\n{part(results)}\n\n{m[2]}", page, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"the page must hold the part {name!r} once, got {count}")
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(into_page(PAGE.read_text(), json.loads(RESULTS.read_text())))
+    sys.exit()

@@ -1,0 +1,79 @@
+"""The benchmark: its table is made from its results file, its marks are applied, its peers do the same work."""
+
+import json
+
+import pytest
+
+from benchmarks import peers
+from benchmarks.__main__ import check
+from benchmarks.report import PAGE, PARTS, RESULTS, Row, into_page, shortfalls, table
+
+
+def results() -> dict[str, object]:
+    return json.loads(RESULTS.read_text())
+
+
+def test_the_page_is_made_from_the_results_file() -> None:
+    assert PAGE.read_text() == into_page(PAGE.read_text(), results())
+
+
+def test_a_page_without_a_part_is_an_error() -> None:
+    with pytest.raises(ValueError, match="must hold the part 'run' once, got 0"):
+        into_page("# Performance\n", results())
+
+
+@pytest.mark.parametrize(
+    ("value", "less_is_better", "verdict"),
+    [
+        (0.39, False, "falls short"),
+        (0.4, False, "holds"),
+        (0.65, False, "reaches the aim"),
+        (0.66, True, "falls short"),
+        (0.65, True, "holds"),
+        (0.4, True, "reaches the aim"),
+    ],
+)
+def test_the_verdict_goes_by_the_marks(value: float, less_is_better: bool, verdict: str) -> None:
+    must, aim = (0.65, 0.4) if less_is_better else (0.4, 0.65)
+    row = Row("share", value, "", must, aim, less_is_better)
+    assert row.verdict == verdict
+    found = results() | {"rows": [row.as_dict()]}
+    assert ("share" in shortfalls(found)) == (verdict == "falls short")
+    assert table(found).splitlines()[-1].endswith(f"| {verdict} |")
+
+
+def test_a_ratio_is_that_of_the_medians() -> None:
+    row = Row.of_ratio("x", [2.0, 4.0, 90.0], [1.0, 2.0, 3.0], 10, 1.5, None)
+    assert row.value == 2
+    assert row.rate == 5
+
+
+def test_every_mark_of_the_engine_is_measured() -> None:
+    """What the book's engine promises to reach; a row that is left out would look like one that holds."""
+    labels = " ".join(row["label"] for row in results()["rows"])  # type: ignore[attr-defined, index]
+    promised = (
+        "raw torch.randn",
+        "one backward",
+        "jax.jit(vmap(grad))",
+        "torch.func.vmap(grad)",
+        "Pyro",
+        "Storchastic",
+    )
+    promised += ("resident memory", "1e6 to 1e7", "1e7 to 1e8", "N = 1000", "chain of 1e5", "1e4 times")
+    promised += ("score function", "straight-through", "binary concrete", "Gumbel-softmax, K = 10", "mc_gradients")
+    assert [name for name in promised if name not in labels] == []
+    assert set(PARTS) == {"run", "table", "shortfalls", "rates", "profile"}
+
+
+@pytest.mark.parametrize("peer", [peers.torch_vmap, lambda: lambda n: peers.loop()(n // 50)], ids=["vmap", "loop"])
+def test_a_peer_does_the_same_work(peer: object) -> None:
+    work = peer()  # type: ignore[operator]
+    found = work(100_000)
+    # 7 standard errors of the loop, which draws 2,000 times
+    assert abs(found[0] - 24) < 7 * 84 / 2000**0.5
+    assert abs(found[1] - 84) < 7 * 122 / 2000**0.5
+
+
+def test_a_peer_that_estimates_something_else_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="twice must estimate"):
+        check("twice", lambda n: tuple(2 * value for value in peers.torch_vmap()(n)))  # type: ignore[arg-type, return-value]
