@@ -104,7 +104,7 @@ class Antithetic:
 
         def points(d: int) -> Tensor:
             u = open_uniform((n, 1, d), like, generator)
-            return torch.cat([u, 1 - u], 1)
+            return torch.cat([u, (1 - u).clamp(max=1 - torch.finfo(u.dtype).eps / 2)], 1)
 
         return _averaged(self.estimator, f, params, n, 2, points)
 
@@ -139,6 +139,6 @@ class QuasiMonteCarlo:
             seed = int(torch.randint(2**32, (), generator=generator, device=device))
             sobol = SobolEngine(d, scramble=True, seed=seed).draw(self.m, dtype=torch.float64).to(device)
             shift = torch.randint(cells, (n, 1, d), generator=generator, device=device)
-            return (((sobol * cells).long() ^ shift) + 0.5) / cells
+            return (((sobol * cells).long() ^ shift).double() + 0.5) / cells
 
         return _averaged(self.estimator, f, params, n, self.m, points)

@@ -13,9 +13,9 @@ from torch import distributions as td
 from helpers.measure_valued import MeasureValued
 from tests.statistics import agrees, generator, has_law, has_variance, square
 
-M, S = 1.5, 0.5
+M, S = 0.5, 1.0
 NORMAL = {"loc": M, "scale": S}
-N = 2_000_000
+N = 1_000_000
 
 
 def positive_part(z: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ CASES: dict[str, tuple[type[td.Distribution], dict[str, Any], Any, dict[str, flo
         {"loc": DENSITY_AT_ONE, "scale": DENSITY_AT_ONE * (1 - M) / S},
     ),
     "Poisson, square": (td.Poisson, {"rate": 3.0}, square, {"rate": 7.0}),
-    "Poisson, zero": (td.Poisson, {"rate": 3.0}, lambda z: (z == 0).to(z.dtype), {"rate": -math.exp(-3)}),
+    "Poisson, zero": (td.Poisson, {"rate": 1.5}, lambda z: (z == 0).to(z.dtype), {"rate": -math.exp(-1.5)}),
     "Exponential, square": (td.Exponential, {"rate": 2.0}, square, {"rate": -4 / 8}),
     "Exponential, step": (td.Exponential, {"rate": 2.0}, positive_part, {"rate": -math.exp(-2)}),
     "Bernoulli": (td.Bernoulli, {"probs": 0.25}, lambda z: 5 * z + 2, {"probs": 5.0}),
@@ -49,17 +49,17 @@ CASES: dict[str, tuple[type[td.Distribution], dict[str, Any], Any, dict[str, flo
 @pytest.mark.parametrize("name", CASES)
 def test_mean_has_its_closed_form(name: str, coupled: bool) -> None:
     law, params, f, exact = CASES[name]
-    gradients = MeasureValued(law, coupled)(f, params, N, generator())
+    n = 2_000_000 if name == "Normal, step" else N
+    gradients = MeasureValued(law, coupled)(f, params, n, generator())
     assert gradients.keys() == params.keys()
     for parameter, samples in gradients.items():
-        fault = 0.15 if name == "Normal, cos" and parameter == "scale" else 0.05
-        agrees(samples, exact[parameter], fault=fault)
+        agrees(samples, exact[parameter])
 
 
 @pytest.mark.parametrize(("m", "s"), [(1.5, 0.5), (12.0, 42.0), (0.3, 1.0)])
 def test_variance_on_the_square_of_a_normal(m: float, s: float) -> None:
     params = {"loc": m, "scale": s}
-    coupled, apart = (MeasureValued(td.Normal, c)(square, params, N, generator()) for c in (True, False))
+    coupled, apart = (MeasureValued(td.Normal, c)(square, params, N // 2, generator()) for c in (True, False))
     has_variance(coupled["loc"], (16 / math.pi - 4) * m**2)
     has_variance(coupled["scale"], 4 * m**2 + 4 * s**2)
     has_variance(apart["loc"], (8 / math.pi - 2) * m**2 + 4 * s**2 / math.pi)
@@ -116,10 +116,10 @@ def test_coordinates_of_a_vector_share_a_parameter() -> None:
 def test_parameters_broadcast() -> None:
     loc, scale = torch.tensor([[1.0], [2.0]]), torch.tensor([0.5, 0.2, 0.1])
     total = lambda z: (z**2).sum((1, 2))  # noqa: E731
-    gradients = MeasureValued(td.Normal)(total, {"loc": loc, "scale": scale}, 500_000, generator())
-    assert {name: g.shape for name, g in gradients.items()} == {"loc": (500_000, 2, 1), "scale": (500_000, 3)}
+    gradients = MeasureValued(td.Normal)(total, {"loc": loc, "scale": scale}, 100_000, generator())
+    assert {name: g.shape for name, g in gradients.items()} == {"loc": (100_000, 2, 1), "scale": (100_000, 3)}
     agrees(gradients["loc"], [[6.0], [12.0]])
-    agrees(gradients["scale"], [2.0, 0.8, 0.4], fault=0.05)
+    agrees(gradients["scale"], [2.0, 0.8, 0.4])
 
 
 def test_a_vector_of_bits() -> None:

@@ -18,7 +18,7 @@ from helpers.measure_valued import MeasureValued
 from helpers.points import Antithetic, QuasiMonteCarlo
 from tests.statistics import agrees, generator, has_law, has_variance, square, sum_of_squares
 
-M, S = 1.5, 0.5
+M, S = 0.5, 1.0
 NORMAL, LOC_SCALE = {"mu": M, "sigma": S}, {"loc": M, "scale": S}
 
 
@@ -70,7 +70,7 @@ def test_each_quasi_monte_carlo_point_has_the_law(name: str) -> None:
 
 
 def test_antithetic_bernoulli_draws_mirror_each_other() -> None:
-    pairs = draws_under(Antithetic, ScoreFunction(td.Bernoulli), {"probs": 0.25}, 100_000).reshape(-1, 2)
+    pairs = draws_under(Antithetic, ScoreFunction(td.Bernoulli), {"probs": 0.25}, 500_000).reshape(-1, 2)
     agrees(pairs[:, 0], 0.25)
     agrees(pairs[:, 1], 0.25)
     assert (pairs.sum(1) <= 1).all()
@@ -87,9 +87,9 @@ def test_variance_of_antithetic_pairs() -> None:
 
 
 def test_antithetic_score_function_on_a_normal() -> None:
-    gradients = Antithetic(ScoreFunction(td.Normal))(square, LOC_SCALE, 2_000_000, generator())
+    gradients = Antithetic(ScoreFunction(td.Normal))(square, LOC_SCALE, 2_600_000, generator())
     agrees(gradients["loc"], 2 * M)
-    agrees(gradients["scale"], 2 * S, fault=0.08)
+    agrees(gradients["scale"], 2 * S)
     # (z^2 eps / s averaged over ±eps) = 2 m eps^2
     has_variance(gradients["loc"], 8 * M**2)
 
@@ -104,7 +104,7 @@ def test_quasi_monte_carlo_has_the_mean_and_far_less_variance(estimator: Any, na
     single = estimator(square, params, 200_000, generator(1))
     for name, exact in zip(names, (2 * M, 2 * S), strict=True):
         agrees(replicates[name], exact)
-        assert replicates[name].var() < single[name].var() / 64 / 4
+        assert replicates[name].var() < single[name].var() / 64 / 2
 
 
 def test_quasi_monte_carlo_fills_several_dimensions() -> None:
@@ -118,11 +118,11 @@ def test_quasi_monte_carlo_fills_several_dimensions() -> None:
 def test_the_standard_error_of_replicates_is_honest() -> None:
     estimator, source = QuasiMonteCarlo(Pathwise(reparametrize.normal), 16), generator()
     off = []
-    for _ in range(400):
-        samples = estimator(torch.exp, NORMAL, 50, source)["mu"].double()
-        off.append(((samples.mean() - np.exp(M + S**2 / 2)) / (samples.std() / 50**0.5)).item())
-    # 400 squared t variables: their mean is 49/47, with a standard error of about 0.08
-    assert np.mean(np.square(off)) == pytest.approx(49 / 47, abs=0.4)
+    for _ in range(200):
+        samples = estimator(torch.exp, NORMAL, 25, source)["mu"].double()
+        off.append(((samples.mean() - np.exp(M + S**2 / 2)) / (samples.std() / 25**0.5)).item())
+    # 200 squared t variables: their mean is 24/22, with a standard error of about 0.12
+    assert np.mean(np.square(off)) == pytest.approx(24 / 22, abs=0.6)
 
 
 @pytest.mark.parametrize("wrapper", [Antithetic, partial(QuasiMonteCarlo, m=4)])
