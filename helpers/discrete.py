@@ -94,7 +94,8 @@ class RELAX:
             c = self.control(z)
             if not isinstance(c, Tensor) or c.shape != (n,):
                 raise ValueError(f"control must return a tensor of shape ({n},), got {getattr(c, 'shape', c)}")
-            (slope,) = torch.autograd.grad(c.sum(), z, create_graph=self.keep_graph, materialize_grads=True)
+            total = c.sum() + 0 * z.sum()  # a constant control has no graph of its own
+            (slope,) = torch.autograd.grad(total, z, create_graph=self.keep_graph)
         z = z.detach()
         b = (z > 0).to(z.dtype)
         weight = _values_of(f, b, n).detach() - (c if self.keep_graph else c.detach())

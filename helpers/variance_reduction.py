@@ -20,6 +20,7 @@ def values_and_scores(
     distribution: type[Distribution], f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> tuple[Tensor, Gradients]:
     """f(z), shape (n,), and grad_phi log q_phi(z), shape (n, *param.shape) for each name, of the same n draws."""
+    _check_call(f, n, generator)
     seen = []
 
     def one(z: Tensor) -> Tensor:

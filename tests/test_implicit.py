@@ -111,12 +111,11 @@ def central(mean: Callable[..., float], params: Params, name: str) -> float:
     return (up - down) / 2e-5
 
 
-@pytest.mark.parametrize("name", ["truncated normal", "right tail"])
-def test_mean_of_the_truncated_normal(name: str) -> None:
-    _, params, _ = SAMPLERS[name]
-    gradients = Pathwise(truncated_normal)(square, params, 500_000, generator())
+def test_mean_of_the_truncated_normal() -> None:
+    _, params, _ = SAMPLERS["truncated normal"]
+    gradients = Pathwise(truncated_normal)(lambda z: z, params, 600_000, generator())
     for parameter, samples in gradients.items():
-        agrees(samples, central(lambda **p: truncnorm(**p).moment(2), params, parameter))
+        agrees(samples, central(lambda **p: truncnorm(**p).mean(), params, parameter))
 
 
 def test_mean_of_the_mixture() -> None:
@@ -128,7 +127,7 @@ def test_mean_of_the_mixture() -> None:
 
 
 def test_mean_of_the_von_mises() -> None:
-    loc, kappa = 0.5, 2.0
+    loc, kappa = 0.75, 2.0
     gradients = Pathwise(von_mises)(torch.cos, {"loc": loc, "concentration": kappa}, 300_000, generator())
     a = special.ive(1, kappa) / special.ive(0, kappa)
     agrees(gradients["loc"], -np.sin(loc) * a)

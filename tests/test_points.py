@@ -118,11 +118,11 @@ def test_quasi_monte_carlo_fills_several_dimensions() -> None:
 def test_the_standard_error_of_replicates_is_honest() -> None:
     estimator, source = QuasiMonteCarlo(Pathwise(reparametrize.normal), 16), generator()
     off = []
-    for _ in range(200):
+    for _ in range(100):
         samples = estimator(torch.exp, NORMAL, 25, source)["mu"].double()
         off.append(((samples.mean() - np.exp(M + S**2 / 2)) / (samples.std() / 25**0.5)).item())
-    # 200 squared t variables: their mean is 24/22, with a standard error of about 0.12
-    assert np.mean(np.square(off)) == pytest.approx(24 / 22, abs=0.6)
+    # 100 squared t variables: their mean is 24/22, with a standard error of about 0.18
+    assert np.mean(np.square(off)) == pytest.approx(24 / 22, abs=0.9)
 
 
 @pytest.mark.parametrize("wrapper", [Antithetic, partial(QuasiMonteCarlo, m=4)])
