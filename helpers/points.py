@@ -31,11 +31,11 @@ _QUANTILES: dict[str, Callable[..., Tensor]] = {
 
 
 class _DrawingFrom(TorchDispatchMode):
-    """The one random tensor that is drawn inside the block is made from `points(size)`, float64 in ]0, 1[."""
+    """The one random tensor that is drawn inside the block is made from `points(like)`, float64 in ]0, 1[."""
 
-    def __init__(self, points: Callable[[torch.Size], Tensor]) -> None:
+    def __init__(self, points: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.points: Callable[[torch.Size], Tensor] | None = points
+        self.points: Callable[[Tensor], Tensor] | None = points
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
@@ -50,37 +50,30 @@ class _DrawingFrom(TorchDispatchMode):
             )
         points, self.points = self.points, None
         if name in ("rand", "randn"):
-            options = {key: kwargs[key] for key in ("dtype", "device") if key in kwargs}
-            like, arguments = torch.empty(args[0], **options), ()
+            like, arguments = torch.empty(args[0], dtype=kwargs.get("dtype"), device=kwargs.get("device")), ()
         elif name.endswith("_"):
             like, arguments = args[0], args[1:]
         else:
-            given = [argument for argument in args if isinstance(argument, Tensor)]
-            like, arguments = torch.empty_like(torch.broadcast_tensors(*given)[0]), args
-        u = points(like.shape)
+            like, arguments = torch.empty_like(sum(a for a in args if isinstance(a, Tensor))), args
+        u = points(like)
         if name in ("rand", "uniform_"):
             u = u.clamp(max=1 - torch.finfo(like.dtype).eps / 2)
         return like.copy_(_QUANTILES[name](u, *arguments))
 
 
 def _averaged(
-    estimator: Estimator, f: Objective, params: Params, n: int, m: int, points: Callable[[int], Tensor]
+    estimator: Estimator, f: Objective, params: Params, n: int, m: int, points: Callable[..., Tensor]
 ) -> Gradients:
-    """Means over n groups of m draws; `points(d)` gives their d coordinates each, shape (n, m, d)."""
+    """Means over n groups of m draws; `points(d, device)` gives their d coordinates each, shape (n, m, d)."""
 
-    def laid_out(size: torch.Size) -> Tensor:
-        if len(size) == 0 or size[0] != n * m:
-            raise ValueError(f"estimator must draw {n * m} samples on the first axis, got shape {tuple(size)}")
-        return points(size[1:].numel()).reshape(size)
+    def laid_out(like: Tensor) -> Tensor:
+        if like.dim() == 0 or len(like) != n * m:
+            raise ValueError(f"estimator must draw {n * m} samples on the first axis, got shape {tuple(like.shape)}")
+        return points(like.shape[1:].numel(), like.device).reshape(like.shape)
 
     with _DrawingFrom(laid_out):
         gradients = estimator(f, params, n * m, None)
     return {name: g.reshape(n, m, *g.shape[1:]).mean(1) for name, g in gradients.items()}
-
-
-def _device(params: Params, generator: Generator | None) -> torch.device:
-    tensors = (value.device for value in params.values() if isinstance(value, Tensor))
-    return generator.device if generator else next(tensors, torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -100,10 +93,9 @@ class Antithetic:
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-pair gradients; see `helpers.estimators`."""
         _check_call(f, n, generator)
-        like = torch.empty(0, dtype=torch.float64, device=_device(params, generator))
 
-        def points(d: int) -> Tensor:
-            u = open_uniform((n, 1, d), like, generator)
+        def points(d: int, device: torch.device) -> Tensor:
+            u = open_uniform((n, 1, d), torch.empty(0, dtype=torch.float64, device=device), generator)
             return torch.cat([u, (1 - u).clamp(max=1 - torch.finfo(u.dtype).eps / 2)], 1)
 
         return _averaged(self.estimator, f, params, n, 2, points)
@@ -131,9 +123,9 @@ class QuasiMonteCarlo:
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-replicate gradients; see `helpers.estimators`."""
         _check_call(f, n, generator)
-        cells, device = 2**SobolEngine.MAXBIT, _device(params, generator)
+        cells = 2**SobolEngine.MAXBIT
 
-        def points(d: int) -> Tensor:
+        def points(d: int, device: torch.device) -> Tensor:
             if d > SobolEngine.MAXDIM:
                 raise ValueError(f"one sample must take at most {SobolEngine.MAXDIM} random numbers, got {d}")
             seed = int(torch.randint(2**32, (), generator=generator, device=device))

@@ -29,7 +29,17 @@ def draws_under(wrapper: Callable, estimator: Any, params: dict[str, Any], n: in
     return seen[0]
 
 
+def exponential_in_place(scale: Tensor, generator: Any) -> Tensor:
+    return scale * torch.empty_like(scale).exponential_(2.0)
+
+
+def normal_in_place(scale: Tensor, generator: Any) -> Tensor:
+    return scale * torch.empty_like(scale).normal_(M, 2 * S)
+
+
 LAWS = {
+    "exponential_": (Pathwise(exponential_in_place), {"scale": 1.0}, stats.expon(scale=0.5).cdf),
+    "normal_": (Pathwise(normal_in_place), {"scale": 1.0}, stats.norm(M, 2 * S).cdf),
     "Normal": (ScoreFunction(td.Normal), LOC_SCALE, stats.norm(M, S).cdf),
     "Exponential": (ScoreFunction(td.Exponential), {"rate": 2.0}, stats.expon(scale=0.5).cdf),
     "Laplace": (ScoreFunction(td.Laplace), LOC_SCALE, stats.laplace(M, S).cdf),
