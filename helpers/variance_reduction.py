@@ -107,9 +107,11 @@ class ControlVariate:
             validate.integer("n", n, 4)
         values = _checked(params)
         exact = self._exact(values)
-        device = generator.device if generator else next(iter(values.values())).device
-        seed = int(torch.randint(2**32, (), generator=generator, device=device))
-        of_f, of_h = (self.estimator(g, params, n, Generator(device).manual_seed(seed)) for g in (f, self.h))
+        if generator is None:
+            seed = int(torch.randint(2**32, ()))
+            generator = Generator(next(iter(values.values())).device).manual_seed(seed)
+        twin = generator.clone_state()
+        of_f, of_h = self.estimator(f, params, n, generator), self.estimator(self.h, params, n, twin)
         result = {}
         for name, g in of_f.items():
             excess = of_h[name] - exact[name]
