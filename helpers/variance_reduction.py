@@ -163,9 +163,7 @@ def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Tensor,
         return value + step @ slope + ((step @ curvature) * step).sum(1) / 2
 
     def expected(mean: Tensor, variance: Tensor) -> Tensor:
-        return (
-            h(mean.expand(1, *point.shape))[0]
-            + (curvature.diag() * variance.expand(point.shape).reshape(size)).sum() / 2
-        )
+        spread = curvature.diag() @ variance.expand(point.shape).reshape(size)
+        return h(mean.expand(1, *point.shape))[0] + spread / 2
 
     return h, expected
