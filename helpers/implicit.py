@@ -1,0 +1,166 @@
+"""Implicit reparametrization: a draw made in any way gets the gradient that its distribution function implies.
+
+F_phi(z) = u stays what it is when phi moves, so dz/dphi = -(dF_phi(z)/dphi) / q_phi(z). Samplers are called as those of
+`helpers.reparametrize`, and compute in float64 throughout. Source: Figurnov, Mohamed and Mnih 2018, section 3.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution, VonMises
+from torch.special import erfc, i0e, i1e, ndtri
+
+from helpers import validate
+from helpers.reparametrize import _size, gumbel_max
+from helpers.streams import drawing_from, open_uniform
+from helpers.validate import Number
+
+
+def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
+    """z itself in value; in derivative, dz/dphi = -(dF/dphi) / (dF/dz) for each of `parameters`.
+
+    `cdf(z, *parameters)` is the distribution function F at each element of z, differentiable in z and the parameters.
+    Raises ValueError where F does not increase at a draw. First derivatives only.
+    """
+    validate.instance("cdf", cdf, Callable, "a function")
+    (z,) = validate.tensors(z=z)
+    z = z.detach().requires_grad_()
+    with torch.enable_grad():
+        at = cdf(z, *parameters)
+        if not isinstance(at, Tensor) or at.shape != z.shape:
+            raise ValueError(f"cdf must return a tensor of shape {tuple(z.shape)}, got {getattr(at, 'shape', at)}")
+        (density,) = torch.autograd.grad(at.sum(), z, retain_graph=True)
+    if not (density > 0).all():
+        raise ValueError(f"cdf must increase at every draw, got the slope {density.min().item():.6g}")
+    return z.detach() - (at - at.detach()) / density
+
+
+def rsample(
+    distribution: type[Distribution],
+    *,
+    sample_shape: Sequence[int] = (),
+    generator: Generator | None = None,
+    **parameters: Number,
+) -> Tensor:
+    """torch's own differentiable draws, from a generator: Gamma, Beta, Dirichlet (implicit there as well) and others.
+
+    `partial(rsample, Gamma)` is a sampler. Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.
+    """
+    if not (isinstance(distribution, type) and issubclass(distribution, Distribution) and distribution.has_rsample):
+        raise TypeError(f"distribution must be a class of torch.distributions with rsample, got {distribution!r}")
+    _size(sample_shape, generator)
+    checked = dict(zip(parameters, validate.tensors(**parameters), strict=True))
+    with drawing_from(generator):
+        return distribution(**checked, validate_args=True).rsample(torch.Size(sample_shape))
+
+
+def _phi(x: Tensor) -> Tensor:
+    """The standard normal distribution function; torch's `ndtr` is 0 from -8.3 sigma on."""
+    return erfc(x * -math.sqrt(0.5)) / 2
+
+
+def truncated_normal(
+    mu: Number,
+    sigma: Number,
+    low: Number,
+    high: Number,
+    *,
+    sample_shape: Sequence[int] = (),
+    generator: Generator | None = None,
+) -> Tensor:
+    """z ~ N(mu, sigma^2) given low < z < high: F = (Phi(x) - Phi(a)) / (Phi(b) - Phi(a)), x, a, b standardised.
+
+    sigma > 0, low < high, both finite (far off stands for none), with a part of ]low, high[ within 37 sigma of mu.
+    """
+    given = validate.tensors(mu=mu, sigma=sigma, low=low, high=high)
+    size = _size(sample_shape, generator, **dict(zip(("mu", "sigma", "low", "high"), given, strict=True)))
+    dtype, (mu, sigma, low, high) = given[0].dtype, (value.double() for value in given)
+    validate.positive("sigma", sigma)
+    validate.positive("high - low", high - low)
+    nearest = torch.maximum(low - mu, mu - high) / sigma
+    validate.within("(the bound nearest to mu - mu) / sigma", nearest, -math.inf, 37.0, "< 37")
+    # Phi is precise on its left side only: the interval is mirrored to where most of it is below mu
+    side = torch.where(low + high > 2 * mu, -1.0, 1.0).detach()
+    ends = lambda mu, sigma, low, high: (  # noqa: E731
+        side * (torch.where(side > 0, low, high) - mu) / sigma,
+        side * (torch.where(side > 0, high, low) - mu) / sigma,
+    )
+
+    def cdf(z: Tensor, *parameters: Tensor) -> Tensor:
+        a, b = map(_phi, ends(*parameters))
+        return side * (_phi(side * (z - parameters[0]) / parameters[1]) - a) / (b - a)
+
+    with torch.no_grad():
+        a, b = ends(mu, sigma, low, high)
+        u = open_uniform(size, mu, generator)
+        x = torch.clamp(ndtri(_phi(a) + u * (_phi(b) - _phi(a))), a, b)
+        z = mu + side * sigma * x
+    return implicit(z, cdf, mu, sigma, low, high).to(dtype)
+
+
+def normal_mixture(
+    weights: Number,
+    mu: Number,
+    sigma: Number,
+    *,
+    sample_shape: Sequence[int] = (),
+    generator: Generator | None = None,
+) -> Tensor:
+    """z ~ sum_k w_k N(mu_k, sigma_k^2): F = sum_k w_k Phi((z - mu_k) / sigma_k).
+
+    The components are the last axis of all three, which the result lacks; weights > 0, summing to 1, sigma > 0. As with
+    torch's own categorical laws, F divides by the sum of the weights, so d/dw_k E[f] is E_k[f] - E[f].
+    """
+    given = validate.tensors(weights=weights, mu=mu, sigma=sigma)
+    validate.distribution("weights", given[0])
+    validate.positive("sigma", given[2])
+    size = _size(sample_shape, generator, weights=given[0], mu=given[1], sigma=given[2])
+    dtype, (weights, mu, sigma) = given[0].dtype, (value.double() for value in given)
+
+    def cdf(z: Tensor, weights: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
+        return (weights * _phi((z[..., None] - mu) / sigma)).sum(-1) / weights.sum(-1)
+
+    with torch.no_grad():
+        chosen = gumbel_max((weights / weights.sum(-1, keepdim=True)).expand(size), generator=generator)
+        eps = torch.randn(size[:-1], dtype=mu.dtype, device=mu.device, generator=generator)
+        z = (chosen * mu).sum(-1) + (chosen * sigma).sum(-1) * eps
+    return implicit(z, cdf, weights, mu, sigma).to(dtype)
+
+
+_NODES, _WEIGHTS = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(24))
+
+
+def von_mises(
+    loc: Number, concentration: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None
+) -> Tensor:
+    """z ~ von Mises(loc, kappa), density exp(kappa cos(z - loc)) / (2 pi I0(kappa)), kappa > 0.
+
+    z lies in [loc - pi, loc + pi], not wrapped: so it moves with loc without a jump, dz/dloc = 1, whatever f is.
+    """
+    loc, kappa = validate.tensors(loc=loc, concentration=concentration)
+    validate.positive("concentration", kappa)
+    size = _size(sample_shape, generator, loc=loc, concentration=kappa)
+    with torch.no_grad(), drawing_from(generator):
+        concentrations = kappa.double().expand(size)
+        x = VonMises(torch.zeros_like(concentrations), concentrations).sample()
+        slope = _von_mises_slope(x, concentrations)
+    return (loc.double() + x + slope * (kappa - kappa.detach())).to(loc.dtype)
+
+
+def _von_mises_slope(x: Tensor, kappa: Tensor) -> Tensor:
+    """-(dF/dkappa) / q at x in [-pi, pi], by Gauss-Legendre quadrature.
+
+    It is the integral of exp(kappa (cos t - cos x)) (cos t - E[cos]) over t from x > 0 to pi, and odd in x. Where the
+    exponent is below -40 nothing is left to add.
+    """
+    start = x.abs()
+    stop = torch.acos((torch.cos(start) - 40 / kappa).clamp(min=-1.0))
+    half = ((stop - start) / 2)[..., None]
+    step = half * (_NODES.to(x.device) + 1)
+    t = start[..., None] + step
+    exponent = -2 * kappa[..., None] * torch.sin(t - step / 2) * torch.sin(step / 2)
+    mean = (i1e(kappa) / i0e(kappa))[..., None]
+    return torch.sign(x) * (half * _WEIGHTS.to(x.device) * torch.exp(exponent) * (torch.cos(t) - mean)).sum(-1)
