@@ -57,8 +57,10 @@ def tensors(**values: Number) -> list[Tensor]:
     result = [
         torch.as_tensor(value, dtype=dtype, device=given[0].device if given else None) for value in values.values()
     ]
+    largest = torch.finfo(dtype).max
     for name, tensor in zip(values, result, strict=True):
-        within(name, tensor, -math.inf, math.inf, "finite")
+        if isinstance(values[name], Tensor) or not -largest <= values[name] <= largest:
+            within(name, tensor, -math.inf, math.inf, "finite")
     return result
 
 
@@ -84,8 +86,10 @@ def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> 
     if tensor.numel() == 0:
         raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
     distinct = _distinct(tensor)
-    bounds = torch.aminmax(distinct) if distinct.numel() > 1 else (distinct, distinct)
-    smallest, largest = (bound.item() for bound in bounds)
+    if distinct.numel() == 1:  # no reduction, which takes as long as all the rest
+        smallest = largest = distinct.item()
+    else:
+        smallest, largest = (bound.item() for bound in torch.aminmax(distinct))
     if not (low < smallest and largest < high):
         found = largest if low < smallest else smallest
         raise ValueError(f"{name} must be {allowed}, got {found:.6g}")
