@@ -39,6 +39,8 @@ NOT_NEEDED = ("styles", "scripts", "vendor", "images", "locales", "**/*.map", "*
 ICON_TAG = re.compile(r'<(i|span) class="([^"]*\bfa-solid\b[^"]*)"([^>]*)></\1>')
 ICON_DATA = re.compile(r'(?:"([\w-]+)"|([\w$]+)):\[(\d+),(\d+),\[([^\]]*)\],"[0-9a-f]+","([^"]*)"\]')
 ICON_STYLES = {"fa-solid", "fa-lg", "fa-fw"}
+# The theme measures every code block on load, which lays out all of a long page; book.js does it for what is seen.
+MEASURES_ALL = re.compile(r'"complete"===document\.readyState\?(\w+)\(\):window\.addEventListener\("load",\1\)')
 BLOCKING_SCRIPT = re.compile(r"<script src=")
 NAMES = re.compile(r'\b(?:class|id)="([^"]*)"')
 WORD = re.compile(r"[\w-]+")
@@ -60,7 +62,7 @@ def lighten(pages: Path, styles: Iterable[str]) -> None:
     icons = _icons((static / ICON_SCRIPT).read_text(encoding="utf-8"))
     html = {path: BLOCKING_SCRIPT.sub("<script defer src=", _inline_icons(text, icons)) for path, text in html.items()}
 
-    script = ";\n".join(_taken(static / name) for name in SCRIPTS)
+    script = MEASURES_ALL.sub("0", ";\n".join(_taken(static / name) for name in SCRIPTS))
     sheets = [(static / name, _taken(static / name)) for name in (*THEME_STYLES, *styles)]
     for pattern in NOT_NEEDED:
         for path in list(static.glob(pattern)):

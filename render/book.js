@@ -1,14 +1,17 @@
-// A box that scrolls must be reachable with the keyboard, and one that does not should not be in the way.
-function markScrollBoxes() {
-  for (const box of document.querySelectorAll(".scroll-box, .pst-scrollable-table-container, div.highlight pre")) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
+// A box that scrolls must be reachable with the keyboard, and one that does not should not be in the way. An observer
+// tells of boxes as they are laid out; to ask each for its size would lay out all of a long page at once.
+const scrollBoxes = document.querySelectorAll(".scroll-box, .pst-scrollable-table-container, div.highlight pre");
+const watcher = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
   }
+});
+function watchScrollBoxes() {
+  watcher.disconnect();
+  scrollBoxes.forEach((box) => watcher.observe(box));
 }
-markScrollBoxes();
-document.fonts.ready.then(markScrollBoxes);
-addEventListener("resize", markScrollBoxes);
-addEventListener("toggle", markScrollBoxes, true);
+document.fonts.ready.then(watchScrollBoxes);
 
 // The menu of colours closes when a choice is made, on Escape, and when something else is clicked.
 for (const menu of document.querySelectorAll(".theme-menu")) {
