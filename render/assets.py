@@ -71,7 +71,7 @@ def lighten(pages: Path, styles: Iterable[str]) -> None:
     used = {name for text in html.values() for names in NAMES.findall(text) for name in names.split()}
     used.update(word for text in (script, *others) for word in WORD.findall(text))
     used.update(variable for text in html.values() for variable in VARIABLE.findall(text))
-    style = _purged(sheets, static, used)
+    style = join_styles(sheets, static, used)
 
     for name, text in (("book.css", style), ("book.js", script)):
         (static / name).write_text(text, encoding="utf-8")
@@ -128,7 +128,7 @@ class Block:
         return self.text or (f"{self.head}{{{body}}}" if body else "")
 
 
-def _purged(sheets: list[tuple[Path, str]], static: Path, used: set[str]) -> str:
+def join_styles(sheets: list[tuple[Path, str]], static: Path, used: set[str]) -> str:
     """Returns the sheets as one, without rules, variables and fonts that nothing uses."""
     licences = dict.fromkeys(licence for _, text in sheets for licence in LICENCE.findall(text))
     blocks: list[Block] = []

@@ -42,6 +42,7 @@ THEME_OPTIONS = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "github-dark",
 }
+FONT_ADDRESS = re.compile(r"""url\(["']?([^"')]+\.woff2)["']?\)""")
 SPHINX_MESSAGE = re.compile(r"(?P<file>[^:\n]+?\.md)(?::(?P<line>\d+))?: \w+: (?P<what>.*)")
 ANSI_SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
 MESSAGE_KIND = re.compile(r" \[[\w.]+\]$")
@@ -95,9 +96,17 @@ def _copy_what_pages_use(book: Book, chapters: list[Chapter], staging: Path) -> 
     shutil.copytree(KATEX, static / "katex", ignore=shutil.ignore_patterns("katex.min.js"))
     for path in book.styles:
         shutil.copyfile(book.folder / path, static / path.name)
+        for font in _fonts(book, path):
+            (static / font).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile((book.folder / path).parent / font, static / font)
     if book.image:
         shutil.copyfile(book.folder / book.image, static / book.image.name)
     shutil.copyfile(HERE / "book.js", static / "book.js")
+
+
+def _fonts(book: Book, style: Path) -> list[str]:
+    """Returns the fonts that a style sheet of the book names, as addresses from its own folder."""
+    return FONT_ADDRESS.findall((book.folder / style).read_text(encoding="utf-8"))
 
 
 def _configuration(book: Book, chapters: list[Chapter]) -> dict[str, Any]:
@@ -126,6 +135,7 @@ def _configuration(book: Book, chapters: list[Chapter]) -> dict[str, Any]:
         "html_context": {
             "default_mode": "auto",
             "joined": [f"_static/{name}" for name in joined],
+            "first_fonts": [font for path in book.styles for font in _fonts(book, path)[:1]],
             "footer": pypandoc.convert_text(book.footer, "html", format="markdown"),
         },
         "book": book,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,7 +76,9 @@ def _text(source: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _numbered(page: Page, text: str, chapters, appendices, numbers: dict[str, str]) -> Outline:  # noqa: ANN001
+def _numbered(
+    page: Page, text: str, chapters: Iterator[str], appendices: Iterator[str], numbers: dict[str, str]
+) -> Outline:
     outline, chapter, counts = Outline(), "", [0] * 6
     for level, title, attributes in HEADING.findall(TABSET.sub("", text)):
         depth = len(level)
@@ -93,7 +96,7 @@ def _numbered(page: Page, text: str, chapters, appendices, numbers: dict[str, st
         outline.headings.append((number, words(re.sub(r"\$[^$]*\$", "", title))))
         if label:
             numbers[label[1]] = f"{kind} {number}"
-    found = {kind: 0 for kind in KINDS}
+    found = dict.fromkeys(KINDS, 0)
     for label in re.findall(f"{LABEL.pattern}|{CELL_LABEL.pattern}", text, re.MULTILINE):
         name = "".join(label)
         kind = name.partition("-")[0]

@@ -94,7 +94,8 @@ Figure&nbsp;2.1: A tree.</figcaption></figure></div>
 """
 APPENDIX = """\
 <!DOCTYPE html><html><body><main class="content"><header id="title-block-header"><h1 class="title">
-<span id="sec-notation" class="quarto-section-identifier">Appendix A — <span class="chapter-title">Notation</span></span>
+<span id="sec-notation" class="quarto-section-identifier">Appendix A —
+<span class="chapter-title">Notation</span></span>
 </h1></header></main></body></html>
 """
 
