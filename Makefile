@@ -45,7 +45,7 @@ pdf: $(READY)  ## print the pages of render/ into one PDF, _book.pdf (needs Chro
 	@$(RUN) -m tools.pdf
 
 execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
-	@$(RUN) -m tools.execute --chapter "$(CHAPTER)"
+	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)"
 
 sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds
 	@$(RUN) -m tools.sweep --seeds $(SEEDS) --jobs $(JOBS)
@@ -63,7 +63,7 @@ bench: $(READY)  ## print the performance table
 	@$(RUN) -m benchmarks
 
 clean:  ## remove what was built (never a notebook; .venv stays)
-	@rm -rf _book .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf _book _book.pdf .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 lock:  ## write requirements.lock anew from pyproject.toml (asks the package index)
