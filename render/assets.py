@@ -34,7 +34,8 @@ SCRIPTS = (
     "book.js",
 )
 ICON_SCRIPT = "scripts/fontawesome.js"
-NOT_NEEDED = ("styles", "scripts", "vendor", "images", "locales", "**/*.map", "*macros.html", "*.png", "*-button.svg")
+NOT_NEEDED = ("styles", "scripts", "vendor", "images", "locales", "**/*.map", "*macros.html", "*-button.svg")
+NOT_NEEDED += ("file.png", "minus.png", "plus.png")
 
 ICON_TAG = re.compile(r'<(i|span) class="([^"]*\bfa-solid\b[^"]*)"([^>]*)></\1>')
 ICON_DATA = re.compile(r'(?:"([\w-]+)"|([\w$]+)):\[(\d+),(\d+),\[([^\]]*)\],"[0-9a-f]+","([^"]*)"\]')

@@ -13,6 +13,18 @@ function watchScrollBoxes() {
 }
 document.fonts.ready.then(watchScrollBoxes);
 
+// "Back to top" shows itself to who scrolls up, below the first screen.
+const backToTop = document.getElementById("pst-back-to-top");
+if (backToTop) {
+  let before = 0;
+  const place = () => {
+    backToTop.style.display = scrollY < before && scrollY > innerHeight ? "block" : "none";
+    before = scrollY;
+  };
+  addEventListener("scroll", place, { passive: true });
+  backToTop.addEventListener("click", () => scrollTo({ top: 0 }));
+}
+
 // The menu of colours closes when a choice is made, on Escape, and when something else is clicked.
 for (const menu of document.querySelectorAll(".theme-menu")) {
   const close = () => menu.removeAttribute("open");
