@@ -13,14 +13,22 @@ function watchScrollBoxes() {
 }
 document.fonts.ready.then(watchScrollBoxes);
 
-// "Back to top" shows itself to who scrolls up, below the first screen.
+// Sections below the screen are laid out (reading.css) when they come near, or here, one at a time when there is nothing
+// else to do: only what is laid out is all there for screen readers.
+const waiting = [...document.querySelectorAll(".bd-article > section > section")];
+const whenIdle = (action) => ("requestIdleCallback" in window ? requestIdleCallback(action) : setTimeout(action, 50));
+function layOutNext() {
+  const section = waiting.shift();
+  if (!section) return;
+  section.style.contentVisibility = "visible";
+  whenIdle(layOutNext);
+}
+addEventListener("load", () => whenIdle(layOutNext));
+
+// "Back to top" is there below the first screen.
 const backToTop = document.getElementById("pst-back-to-top");
 if (backToTop) {
-  let before = 0;
-  const place = () => {
-    backToTop.style.display = scrollY < before && scrollY > innerHeight ? "block" : "none";
-    before = scrollY;
-  };
+  const place = () => (backToTop.style.display = scrollY > innerHeight ? "block" : "none");
   addEventListener("scroll", place, { passive: true });
   backToTop.addEventListener("click", () => scrollTo({ top: 0 }));
 }
