@@ -1,6 +1,6 @@
 # The verbs of the book. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help book test execute sweep lab preview lint bench clean lock
+.PHONY: help book test test-browser lighthouse pdf execute sweep lab preview lint bench clean lock
 
 CHAPTER ?=
 SEEDS ?= 20
@@ -20,7 +20,7 @@ READY := .venv/ready
 endif
 
 help:  ## print the verbs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .venv/ready: requirements.lock pyproject.toml
 	@if [ "$(PYTHON)" = missing ]; then \
@@ -35,8 +35,17 @@ book: $(READY)  ## render the HTML book into _book/ (with quarto if it is on PAT
 test: $(READY)  ## run the unit tests and every chapter, comparing each printed estimate
 	@$(RUN) -m pytest -n $(JOBS) --dist loadscope
 
+test-browser: $(READY)  ## open every page in Chromium: links, search, themes, phone layout, accessibility
+	@$(RUN) -m tools.chromium && $(RUN) -m pytest tests/browser -n $(JOBS)
+
+lighthouse: $(READY)  ## measure speed and accessibility of the pages of render/ with Lighthouse (needs Chromium and npx)
+	@$(RUN) -m tools.lighthouse
+
+pdf: $(READY)  ## print the pages of render/ into one PDF, _book.pdf (needs Chromium)
+	@$(RUN) -m tools.pdf
+
 execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
-	@$(RUN) -m tools.execute --chapter "$(CHAPTER)"
+	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)"
 
 sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds
 	@$(RUN) -m tools.sweep --seeds $(SEEDS) --jobs $(JOBS)
@@ -59,7 +68,7 @@ build/peers/ready: benchmarks/peers.txt
 	@mkdir -p build/peers && touch $@
 
 clean:  ## remove what was built (never a notebook; .venv stays)
-	@rm -rf _book .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf _book _book.pdf .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 lock:  ## write requirements.lock anew from pyproject.toml (asks the package index)

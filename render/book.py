@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 KATEX = Path(__file__).parents[1] / "assets" / "katex"
+REPOSITORY_HOST = "https://github.com/"  # the one that both Binder and Colab open by owner and name
 SOURCE_KINDS = {".qmd", ".ipynb"}
 
 
@@ -43,6 +44,23 @@ class Book:
     bibliography: tuple[Path, ...]
     styles: tuple[Path, ...]
     pages: tuple[Page, ...]
+    description: str = ""
+    footer: str = ""
+    image: Path | None = None
+    site_url: str = ""
+    repo_url: str = ""
+    repo_branch: str = "main"
+
+    def launch_links(self, page: Page) -> dict[str, str]:
+        """Returns where a chapter can be run in the browser, by name; nothing while the book has no `repo-url`."""
+        if not self.repo_url or page.source.suffix != ".ipynb":
+            return {}
+        repository = self.repo_url.removeprefix(REPOSITORY_HOST)
+        return {
+            "Binder": f"https://mybinder.org/v2/gh/{repository}/{self.repo_branch}?labpath={page.source.as_posix()}",
+            "Colab": f"https://colab.research.google.com/github/{repository}/blob/{self.repo_branch}/"
+            f"{page.source.as_posix()}",
+        }
 
 
 def read_book(folder: Path) -> Book:
@@ -66,6 +84,12 @@ def read_book(folder: Path) -> Book:
             bibliography=_paths(config.get("bibliography")),
             styles=_paths(config.get("format", {}).get("html", {}).get("css")),
             pages=pages,
+            description=info.get("description", ""),
+            footer=info.get("page-footer", ""),
+            image=Path(info["image"]) if "image" in info else None,
+            site_url=_address(info, "site-url"),
+            repo_url=_address(info, "repo-url", REPOSITORY_HOST),
+            repo_branch=info.get("repo-branch", "main"),
         )
     except yaml.YAMLError as error:
         raise RenderError(f"_quarto.yml: {error}") from error
@@ -89,12 +113,20 @@ def _paths(entry: str | list[str] | None) -> tuple[Path, ...]:
     return tuple(Path(path) for path in ([entry] if isinstance(entry, str) else entry or []))
 
 
+def _address(info: dict[str, Any], key: str, host: str = "https://") -> str:
+    address = info.get(key, "").removesuffix(".git").rstrip("/")
+    if address and not address.startswith(host):
+        raise RenderError(f"_quarto.yml: {key} is {address!r}; it must begin with {host}")
+    return address
+
+
 def _check_files(book: Book) -> None:
     if not book.pages or book.pages[0].name != "index":
         raise RenderError("_quarto.yml: the first chapter must be index.qmd")
     for page in book.pages:
         if page.source.suffix not in SOURCE_KINDS:
             raise RenderError(f"_quarto.yml: {page.source} is neither a .qmd nor a .ipynb file")
-    for path in [page.source for page in book.pages] + [*book.bibliography, *book.styles]:
+    images = [book.image] if book.image else []
+    for path in [page.source for page in book.pages] + [*book.bibliography, *book.styles, *images]:
         if not (book.folder / path).is_file():
             raise RenderError(f"{path}: listed in _quarto.yml, but not found")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from docutils import nodes
-from py_mini_racer import JSEvalException, MiniRacer
+from py_mini_racer import JSEvalException
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -24,7 +22,8 @@ from sphinxcontrib.bibtex.plugin import register_plugin
 from sphinxcontrib.bibtex.style.referencing import BracketStyle
 from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
 
-from render.book import KATEX
+from render.formulas import render_formula
+from render.pages import add_facts, write_llms
 
 CITATION_STYLE = "author_year_round"
 CLOSING_MARKS = re.compile(r"[.,;:!?)]")
@@ -33,20 +32,6 @@ AFTER_SPHINX_NUMBERS = 900
 Number = tuple[int | str, ...]
 
 logger = logging.getLogger(__name__)
-
-
-@cache
-def _katex() -> MiniRacer:
-    engine = MiniRacer()
-    engine.eval((KATEX / "katex.min.js").read_text(encoding="utf-8") + ";0")
-    return engine
-
-
-@cache
-def render_formula(tex: str, is_display: bool) -> str:
-    """Returns a formula as HTML and MathML; raises JSEvalException where KaTeX finds a mistake."""
-    options = {"displayMode": is_display, "output": "htmlAndMathml", "strict": "error"}
-    return _katex().eval(f"katex.renderToString({json.dumps(tex)}, {json.dumps(options)})")
 
 
 def number_book(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -91,6 +76,18 @@ def join_punctuation(app: Sphinx, doctree: nodes.document, docname: str) -> None
             parent[place : place + 2] = [joined, nodes.Text(after[marks.end() :])]
 
 
+def visit_reference(translator: HTML5Translator, node: nodes.reference) -> None:
+    """Writes a link; one that leaves the book tells the other side nothing of the page that it came from."""
+    HTML5Translator.visit_reference(translator, node)
+    if urlsplit(node.get("refuri", "")).netloc:
+        translator.body[-1] = translator.body[-1].replace("<a ", '<a rel="noopener" ', 1)
+
+
+def depart_reference(translator: HTML5Translator, node: nodes.reference) -> None:
+    """Ends a link."""
+    HTML5Translator.depart_reference(translator, node)
+
+
 def _formula(translator: HTML5Translator, node: nodes.Element, is_display: bool) -> str:
     try:
         return render_formula(node.astext(), is_display)
@@ -129,7 +126,9 @@ def visit_image(translator: HTML5Translator, node: nodes.image) -> None:
         width, height = get_image_size(builder.srcdir / node["uri"]) or ("", "")
     source = f"{builder.imgpath}/{quote(builder.images[node['uri']])}"
     size = {"width": str(width).removesuffix("px"), "height": str(height).removesuffix("px")}
-    translator.body.append(translator.emptytag(node, "img", src=source, alt=node["alt"], **size))
+    is_first = node is next(node.document.findall(nodes.image))
+    loading = {} if is_first else {"loading": "lazy", "decoding": "async"}
+    translator.body.append(translator.emptytag(node, "img", src=source, alt=node["alt"], **size, **loading))
     raise nodes.SkipNode
 
 
@@ -155,11 +154,15 @@ class RoundAuthorYear(AuthorYearReferenceStyle):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers all of the above with Sphinx."""
     app.add_config_value("book_numbers", {}, "env")
+    app.add_config_value("book", None, "")
+    app.connect("html-page-context", add_facts)
+    app.connect("build-finished", write_llms)
     app.connect("env-get-updated", number_book, priority=AFTER_SPHINX_NUMBERS)
     app.connect("doctree-resolved", name_appendix)
     app.connect("doctree-resolved", join_punctuation)
     app.add_html_math_renderer("katex", (visit_inline_formula, None), (visit_displayed_formula, None))
     app.add_node(nodes.image, override=True, html=(visit_image, None))
+    app.add_node(nodes.reference, override=True, html=(visit_reference, depart_reference))
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     register_plugin("sphinxcontrib.bibtex.style.referencing", CITATION_STYLE, RoundAuthorYear)
     return {"parallel_read_safe": False, "parallel_write_safe": False}

@@ -11,6 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pypandoc
+
+from render.assets import SCRIPTS, THEME_STYLES, lighten
 from render.book import KATEX, Book, Page, RenderError
 from render.convert import Chapter, convert_book
 
@@ -30,6 +33,8 @@ THEME_OPTIONS = {
     "navbar_end": [],
     "navbar_persistent": [],
     "footer_content_items": [],
+    "article_footer_items": ["run.html"],
+    "navigation_with_keys": True,
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
@@ -37,10 +42,9 @@ THEME_OPTIONS = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "github-dark",
 }
+FONT_ADDRESS = re.compile(r"""url\(["']?([^"')]+\.woff2)["']?\)""")
 SPHINX_MESSAGE = re.compile(r"(?P<file>[^:\n]+?\.md)(?::(?P<line>\d+))?: \w+: (?P<what>.*)")
 ANSI_SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
-ICON = re.compile(r'(?:"([\w-]+)"|([\w$]+)):\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
-ICON_NAME = re.compile(r"\bfa-([\w-]+)")
 MESSAGE_KIND = re.compile(r" \[[\w.]+\]$")
 
 
@@ -53,7 +57,7 @@ def render(book: Book, output: Path) -> None:
         _add_contents(book, chapters, staging)
         _copy_what_pages_use(book, chapters, staging)
         _run_sphinx(_configuration(book, chapters), chapters, staging, pages)
-        _lighten(pages)
+        lighten(pages, [path.name for path in book.styles])
         for page in book.pages:
             if page.source.suffix == ".ipynb":
                 shutil.copyfile(book.folder / page.source, pages / page.source)
@@ -61,10 +65,6 @@ def render(book: Book, output: Path) -> None:
 
 
 def _below_title(book: Book, page: Page) -> str:
-    if page.source.suffix == ".ipynb":
-        name = escape(page.source.name)
-        html = f'<a href="{name}" download>Download this chapter as a notebook</a>'
-        return f'\n```{{raw}} html\n<p class="chapter-notebook">{html}</p>\n```\n'
     if page.name == "index" and (book.subtitle or book.author):
         lines = [("subtitle", book.subtitle), ("author", book.author)]
         html = "\n".join(f'<p class="{kind}">{escape(text)}</p>' for kind, text in lines if text)
@@ -96,10 +96,21 @@ def _copy_what_pages_use(book: Book, chapters: list[Chapter], staging: Path) -> 
     shutil.copytree(KATEX, static / "katex", ignore=shutil.ignore_patterns("katex.min.js"))
     for path in book.styles:
         shutil.copyfile(book.folder / path, static / path.name)
+        for font in _fonts(book, path):
+            (static / font).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile((book.folder / path).parent / font, static / font)
+    if book.image:
+        shutil.copyfile(book.folder / book.image, static / book.image.name)
     shutil.copyfile(HERE / "book.js", static / "book.js")
 
 
+def _fonts(book: Book, style: Path) -> list[str]:
+    """Returns the fonts that a style sheet of the book names, as addresses from its own folder."""
+    return FONT_ADDRESS.findall((book.folder / style).read_text(encoding="utf-8"))
+
+
 def _configuration(book: Book, chapters: list[Chapter]) -> dict[str, Any]:
+    joined = [*THEME_STYLES, *SCRIPTS, *(path.name for path in book.styles)]
     return {
         "project": book.title,
         "author": book.author,
@@ -121,13 +132,17 @@ def _configuration(book: Book, chapters: list[Chapter]) -> dict[str, Any]:
         "copybutton_selector": "div.highlight pre",
         "html_math_renderer": "katex",
         "html_theme": "sphinx_book_theme",
-        "html_context": {"default_mode": "auto"},
+        "html_context": {
+            "default_mode": "auto",
+            "joined": [f"_static/{name}" for name in joined],
+            "first_fonts": [font for path in book.styles for font in _fonts(book, path)[:1]],
+            "footer": pypandoc.convert_text(book.footer, "html", format="markdown"),
+        },
+        "book": book,
         "templates_path": [str(HERE / "templates")],
         "html_theme_options": THEME_OPTIONS,
         "html_title": book.title,
         "html_static_path": ["_static"],
-        "html_css_files": ["katex/katex.min.css", *(path.name for path in book.styles)],
-        "html_js_files": [("book.js", {"defer": "defer"})],
         "html_secnumber_suffix": "\u2002",
         "html_copy_source": False,
         "html_show_sourcelink": False,
@@ -163,26 +178,6 @@ def _readable(messages: str, chapters: list[Chapter], staging: Path) -> str:
         if line not in lines:
             lines.append(line)
     return "".join(f"{line}\n" for line in lines)
-
-
-def _lighten(pages: Path) -> None:
-    """Takes out what no page needs, and what makes every page wait."""
-    static = pages / "_static"
-    for pattern in ("**/*.map", "**/*.txt", "*macros.html", "images/logo_*", "locales"):
-        for path in list(static.glob(pattern)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    _keep_used_icons(pages, static / "scripts")
-    basic = (static / "basic.css").read_text(encoding="utf-8")
-    (static / "styles" / "theme.css").write_text(basic.replace("url(", "url(../"), encoding="utf-8")
-
-
-def _keep_used_icons(pages: Path, scripts: Path) -> None:
-    """Takes the icons that no page shows out of the theme's script, which is nearly all of its 1.5 MB."""
-    users = [*pages.rglob("*.html"), *scripts.glob("*theme.js")]
-    used = {name for user in users for name in ICON_NAME.findall(user.read_text(encoding="utf-8"))}
-    script = scripts / "fontawesome.js"
-    everything = script.read_text(encoding="utf-8")
-    script.write_text(ICON.sub(lambda m: m[0] if (m[1] or m[2]) in used else "", everything), encoding="utf-8")
 
 
 def _replace(output: Path, pages: Path) -> None:

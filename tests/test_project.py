@@ -29,7 +29,7 @@ def requirements(*extras: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-@pytest.mark.parametrize("requirement", requirements("lab", "test", "render"), ids=lambda r: r.name)
+@pytest.mark.parametrize("requirement", requirements("lab", "test", "render", "browser"), ids=lambda r: r.name)
 def test_the_lock_holds_each_dependency_at_a_version_in_range(requirement: Requirement) -> None:
     assert requirement.specifier.contains(LOCKED[canonicalize_name(requirement.name)])
 

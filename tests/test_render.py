@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -253,9 +254,128 @@ def test_margin_notes(second: BeautifulSoup) -> None:
 
 
 def test_the_notebook_is_beside_its_page(built: Path, first: BeautifulSoup) -> None:
-    link = one(first, ".chapter-notebook a[download]")
+    link = one(first, ".chapter-facts a[download]")
     copy = built / "chapters" / str(link["href"])
     assert copy.read_bytes() == (SAMPLE / "chapters" / "01-first.ipynb").read_bytes()
+
+
+def test_a_chapter_says_how_long_it_takes_and_every_page_how_to_run_it(pages: Pages, first: BeautifulSoup) -> None:
+    facts = one(first, "h1 + .chapter-facts")
+    assert re.fullmatch(r"About \d+ minutes", words(facts.select("li")[0]))
+    for name in ("index", "chapters/01-first", "references"):
+        assert one(pages(name), ".run-book code").get_text() == "make lab"
+    assert not pages("index").select(".chapter-facts")
+
+
+def test_without_a_repository_there_is_no_link_to_run_in_the_browser(built: Path) -> None:
+    for page in built.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "mybinder" not in text
+        assert "colab" not in text.lower()
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample book with a repository, an address and a card, rendered."""
+    folder = tmp_path_factory.mktemp("published")
+    book = folder / "tests" / "book"
+    shutil.copytree(SAMPLE, book)
+    shutil.copytree(ROOT / "assets", folder / "assets")
+    config = (book / "_quarto.yml").read_text()
+    keys = "repo-url: https://github.com/someone/book\n  site-url: https://example.org/book/\n  image: card.png\n"
+    (book / "_quarto.yml").write_text(config.replace("book:\n", f"book:\n  {keys}", 1))
+    (book / "card.png").write_bytes(b"not looked at")
+    done = run_render(book, folder / "out")
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+def test_with_a_repository_each_chapter_can_be_run_in_the_browser(published: Path) -> None:
+    page = BeautifulSoup((published / "chapters" / "01-first.html").read_text(encoding="utf-8"), "html5lib")
+    links = {words(a): (a["href"], a.get("rel")) for a in page.select(".chapter-facts a[rel]")}
+    assert links == {
+        "Run in Binder": (
+            "https://mybinder.org/v2/gh/someone/book/main?labpath=chapters/01-first.ipynb",
+            ["noopener"],
+        ),
+        "Run in Colab": (
+            "https://colab.research.google.com/github/someone/book/blob/main/chapters/01-first.ipynb",
+            ["noopener"],
+        ),
+    }
+    index = BeautifulSoup((published / "index.html").read_text(encoding="utf-8"), "html5lib")
+    assert not index.select(".chapter-facts")
+
+
+def test_open_graph(published: Path, first: BeautifulSoup) -> None:
+    def graph(page: BeautifulSoup) -> dict[str, str]:
+        return {str(tag["property"])[3:]: str(tag["content"]) for tag in page.select('meta[property^="og:"]')}
+
+    page = BeautifulSoup((published / "chapters" / "01-first.html").read_text(encoding="utf-8"), "html5lib")
+    assert graph(page) | {"description": ""} == {
+        "type": "article",
+        "site_name": "A Sample Book",
+        "title": "1 The first chapter",
+        "description": "",
+        "url": "https://example.org/book/chapters/01-first.html",
+        "image": "https://example.org/book/_static/card.png",
+    }
+    assert (published / "_static" / "card.png").is_file()
+    description = graph(page)["description"]
+    assert description
+    assert one(page, "meta[name=description]")["content"] == description
+    assert "\\" not in description, "formulas are shown as characters"
+    assert graph(first).keys() == {"type", "site_name", "title", "description"}, "no address, no card"
+
+
+def test_an_address_must_be_one_that_the_links_can_use(tmp_path: Path) -> None:
+    book = tmp_path / "tests" / "book"
+    shutil.copytree(SAMPLE, book)
+    config = (book / "_quarto.yml").read_text()
+    (book / "_quarto.yml").write_text(config.replace("book:\n", "book:\n  repo-url: git@example.org:a/b\n", 1))
+    done = run_render(book, tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr == ("_quarto.yml: repo-url is 'git@example.org:a/b'; it must begin with https://github.com/\n")
+
+
+def test_llms_text_lists_every_page(built: Path, published: Path) -> None:
+    text = (built / "llms.txt").read_text(encoding="utf-8")
+    assert text.startswith("# A Sample Book\n\n> Every construct of the subset, once\n")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    pages = {path.relative_to(built).as_posix() for path in built.rglob("*.html")} - {"search.html"}
+    notebooks = {path.relative_to(built).as_posix() for path in built.rglob("*.ipynb")}
+    assert sorted(links) == sorted(pages | notebooks)
+    assert "- [1. The first chapter](chapters/01-first.html)" in text
+    assert "## Another part" in text
+    assert "](https://example.org/book/chapters/01-first.html)" in (published / "llms.txt").read_text(encoding="utf-8")
+
+
+def test_links_that_leave_the_book_tell_nothing(built: Path) -> None:
+    outside = 0
+    for path in built.rglob("*.html"):
+        for link in BeautifulSoup(path.read_text(encoding="utf-8"), "html5lib").select('a[href^="http"]'):
+            outside += 1
+            assert "noopener" in link.get("rel", []), link
+    assert outside > 0
+
+
+def test_pictures_below_the_first_wait_until_they_are_near(second: BeautifulSoup, first: BeautifulSoup) -> None:
+    for page in (first, second):
+        pictures = page.select("article img")
+        assert pictures
+        assert pictures[0].get("loading") is None
+        assert all(picture["loading"] == "lazy" for picture in pictures[1:])
+        assert all(picture["width"] and picture["height"] for picture in pictures)
+
+
+def test_no_script_and_one_style_sheet_keep_the_page_waiting(built: Path) -> None:
+    for path in built.rglob("*.html"):
+        page = BeautifulSoup(path.read_text(encoding="utf-8"), "html5lib")
+        assert len(page.select('link[rel="stylesheet"]')) == 1, path
+        for script in page.select("script[src]"):
+            assert script.has_attr("defer"), f"{path}: {script}"
+        assert not page.select('[class*="fa-solid"]'), "icons are drawn in the page"
+    assert (built / "_static" / "book.css").stat().st_size < 130_000
 
 
 def test_search_knows_the_words_of_a_chapter(built: Path) -> None:

@@ -8,7 +8,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("lab", "test", "render", "cluster")
+EXTRAS = ("lab", "test", "render", "browser", "cluster")
 TORCH = "torch==2.13.0"
 HEAD = f"""\
 # What `make` installs with pip. Written by `make lock` from pyproject.toml (extras {", ".join(EXTRAS)}); do not edit.

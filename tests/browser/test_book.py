@@ -1,0 +1,219 @@
+"""The book as a reader meets it, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from render.book import read_book
+from tests.browser.conftest import DESKTOP, ROOT, NewPage
+
+PHONE = {"width": 360, "height": 740}
+PAGES = [page.name for page in read_book(ROOT).pages]
+CHAPTERS = [page.name for page in read_book(ROOT).pages if page.source.suffix == ".ipynb"]
+DRAWN = {"exclude": [[".katex-html"]]}  # thousands of glyphs, hidden from screen readers, in the ink of the text
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+def theme(page: Page) -> str | None:
+    return page.locator("html").get_attribute("data-theme")
+
+
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_and_nothing_scrolls_sideways(new_page: NewPage, book: str, name: str, scheme: str) -> None:
+    page = new_page(color_scheme=scheme)
+    page.goto(f"{book}{name}.html")
+    page.add_style_tag(content="section { content-visibility: visible !important; }")  # or axe lays out each alone
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        page.evaluate("document.fonts.ready")
+        too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert too_wide <= 0, f"{too_wide} px too wide at {size['width']} px"
+        page.wait_for_timeout(350)  # the theme marks scrolling boxes 300 ms after a change of size
+        violations = Axe().run(page, context=DRAWN, options=WCAG).response["violations"]
+        found = [f"{v['id']}: {node['html'][:120]}" for v in violations for node in v["nodes"]]
+        assert found == [], f"at {size['width']} px"
+
+
+def test_search_finds_gumbel(page: Page, book: str) -> None:
+    page.goto(f"{book}index.html")
+    page.keyboard.press("Control+k")
+    page.locator("#pst-search-dialog input").fill("Gumbel")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=Gumbel*")
+    result = page.locator("#search-results a", has_text="The Gumbel-max trick").first
+    result.click()
+    expect(page).to_have_url(re.compile("07-gumbel-max"))
+    expect(page.locator("h1")).to_contain_text("Gumbel-max")
+    expect(page.locator(".bd-article .highlighted").first).to_be_visible()
+
+
+def test_the_theme_follows_the_system_until_the_reader_chooses(new_page: NewPage, book: str) -> None:
+    page = new_page(color_scheme="dark")
+    page.goto(f"{book}index.html")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    menu = page.locator(".theme-menu")
+    menu.locator("summary").press("Enter")
+    menu.get_by_role("button", name="Light").press("Enter")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    assert menu.get_attribute("open") is None
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.goto(f"{book}{CHAPTERS[0]}.html")
+    assert theme(page) == "light"
+    page.reload()
+    assert theme(page) == "light"
+
+
+def test_the_menu_of_colours_closes_on_escape_and_says_what_is_chosen(page: Page, book: str) -> None:
+    page.goto(f"{book}index.html")
+    menu = page.locator(".theme-menu")
+    menu.locator("summary").click()
+    expect(menu.get_by_role("button", name="As the system")).to_have_attribute("aria-pressed", "true")
+    expect(menu.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("Escape")
+    expect(menu.get_by_role("button", name="Dark")).to_be_hidden()
+    expect(menu.locator("summary")).to_be_focused()
+
+
+def test_a_cross_reference_jumps_and_shows_the_equation_before(page: Page, book: str) -> None:
+    page.goto(f"{book}chapters/09-log-derivative.html")
+    link = page.locator('.bd-article a.reference[href*="#equation-"]').first
+    link.hover()
+    preview = page.locator(".link-preview")
+    expect(preview.locator(".katex")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(preview).to_have_count(0)
+    target = (link.get_attribute("href") or "").partition("#")[2]
+    link.click()
+    expect(page).to_have_url(re.compile(f"#{target}$"))
+    expect(page.locator(f"#{target}")).to_be_in_viewport()
+
+
+def test_a_citation_shows_its_source_to_the_keyboard(page: Page, book: str) -> None:
+    page.goto(f"{book}chapters/09-log-derivative.html")
+    link = page.locator('.bd-article a[href*="references.html#"]').first
+    page.keyboard.press("Tab")  # so that focus is shown
+    link.focus()
+    expect(page.locator(".link-preview .citation")).to_contain_text(re.compile(r"\b(19|20)\d\d\b"))
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_notebook_downloads_and_is_valid(page: Page, book: str, name: str, tmp_path: Path) -> None:
+    page.goto(f"{book}{name}.html")
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Download the notebook").click()
+    copy = tmp_path / started.value.suggested_filename
+    started.value.save_as(copy)
+    nbformat.validate(nbformat.read(copy, as_version=4))
+    assert copy.read_bytes() == (ROOT / f"{name}.ipynb").read_bytes()
+
+
+def test_the_copy_button_copies_code_and_no_output(new_page: NewPage, book: str) -> None:
+    page = new_page(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{book}chapters/04-pytorch.html")
+    cell = page.locator(".cell-code").first
+    cell.hover()
+    cell.locator("button.copybtn").click()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == cell.locator("pre").inner_text().strip()
+    assert page.locator(".cell-output button.copybtn:visible").count() == 0
+
+
+def test_arrow_keys_turn_pages(page: Page, book: str) -> None:
+    page.goto(f"{book}{CHAPTERS[0]}.html")
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(f"{book}{CHAPTERS[1]}.html")
+    page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(f"{book}{CHAPTERS[0]}.html")
+
+
+def test_the_outline_follows(page: Page, book: str) -> None:
+    page.goto(f"{book}chapters/04-pytorch.html")
+    page.keyboard.press("End")
+    page.wait_for_function("scrollY > 2 * innerHeight")
+    current = page.locator("#pst-page-toc-nav a[aria-current]")
+    expect(current).to_have_count(1)
+    expect(current).not_to_contain_text("4.1")
+
+
+def test_back_to_top_on_a_screen_without_the_outline(new_page: NewPage, book: str) -> None:
+    page = new_page(viewport=PHONE)
+    page.goto(f"{book}chapters/04-pytorch.html")
+    expect(page.locator("#pst-back-to-top")).to_be_hidden()
+    page.keyboard.press("End")
+    page.locator("#pst-back-to-top").click()
+    expect(page.locator("h1")).to_be_in_viewport()
+
+
+def test_folded_code_opens_with_the_keyboard(page: Page, book: str) -> None:
+    page.goto(f"{book}chapters/04-pytorch.html")
+    fold = page.locator("details.code-fold").first
+    expect(fold.locator("pre")).to_be_hidden()
+    assert (fold.locator("summary").text_content() or "").strip() not in {"", "Code"}
+    fold.locator("summary").press("Enter")
+    expect(fold.locator("pre")).to_be_visible()
+
+
+def test_formulas_can_be_heard(page: Page, book: str) -> None:
+    """The MathML is in the tree that a screen reader reads, and the drawn copy is not."""
+    page.goto(f"{book}chapters/04-pytorch.html")
+    formula = page.locator(".equation .katex").first
+    assert formula.locator("math").evaluate("e => getComputedStyle(e).display") != "none"
+    assert formula.locator("math").evaluate("e => !e.closest('[aria-hidden=true]')")
+    assert formula.locator(".katex-html").get_attribute("aria-hidden") == "true"
+    page.wait_for_function(
+        "[...document.querySelectorAll('article > section > section')].every((s) => s.style.contentVisibility)"
+    )
+    page.evaluate("new Promise(requestAnimationFrame)")
+    session = page.context.new_cdp_session(page)
+    roles = [node["role"]["value"] for node in session.send("Accessibility.getFullAXTree")["nodes"] if "role" in node]
+    assert roles.count("MathMLMath") == page.locator("math:not(details:not([open]) math)").count()
+    assert roles.count("heading") >= page.locator("article :is(h1, h2, h3)").count()
+    assert roles.count("MathMLFraction") > 0
+
+
+def test_a_page_reads_without_script(new_page: NewPage, book: str) -> None:
+    page = new_page(java_script_enabled=False)
+    page.goto(f"{book}chapters/04-pytorch.html")
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator(".equation .katex").first).to_be_visible()
+    expect(page.locator(".theme-menu")).to_be_hidden()
+
+
+def test_nothing_moves_for_who_asked_for_that(new_page: NewPage, book: str) -> None:
+    page = new_page(reduced_motion="reduce")
+    page.goto(f"{book}chapters/04-pytorch.html")
+    moving = page.evaluate(
+        """[...document.querySelectorAll("*")].filter((e) => {
+            const style = getComputedStyle(e);
+            return [style.transitionDuration, style.animationDuration].some((d) => parseFloat(d) > 0.001);
+        }).map((e) => e.className).slice(0, 5)"""
+    )
+    assert moving == []
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+def test_focus_is_visible(page: Page, book: str) -> None:
+    page.goto(f"{book}chapters/04-pytorch.html")
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        style = page.evaluate(
+            "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.boxShadow; })()"
+        )
+        assert style != "nonenone", page.evaluate("document.activeElement.outerHTML.slice(0, 120)")
+
+
+def test_the_phone_has_the_contents_behind_a_button(new_page: NewPage, book: str) -> None:
+    page = new_page(viewport=PHONE)
+    page.goto(f"{book}chapters/04-pytorch.html")
+    contents = page.locator("#pst-primary-sidebar-modal")
+    expect(contents).to_be_hidden()
+    page.locator("button.primary-toggle").click()
+    expect(contents.get_by_role("link", name="The Gumbel-max trick")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(contents).to_be_hidden()

@@ -1,0 +1,52 @@
+"""Tests of what is left of the style sheets of the theme."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from render.assets import join_styles
+
+STATIC = Path("static")
+
+
+def joined(*sheets: str, used: str = "", folder: str = "") -> str:
+    return join_styles([(STATIC / folder / "a.css", sheet) for sheet in sheets], STATIC, set(used.split()))
+
+
+@pytest.mark.parametrize(
+    ("sheet", "left"),
+    [
+        (".seen{color:red} .gone{color:red}", ".seen{color:red}"),
+        (".seen , .gone { color : red }", ".seen{color:red}"),
+        ("p .gone > a{color:red}", ""),
+        ("#gone{color:red}", ""),
+        ("p:not(.gone){color:red}", "p:not(.gone){color:red}"),
+        (":is(.gone, .seen) a{color:red}", ":is(.gone, .seen) a{color:red}"),
+        (":is(.gone, #gone) a{color:red}", ""),
+        ("@media print{.gone{color:red}}", ""),
+        ("@media print{.gone{color:red} .seen{color:red}}", "@media print{.seen{color:red}}"),
+        ("a[class*=gone]{color:red!important}", "a[class*=gone]{color:red!important}"),
+        (".seen{--asked:1;--idle:2;width:var(--asked)}", ".seen{--asked:1;width:var(--asked)}"),
+        (".seen{--a:var(--b);--b:1}", ""),
+        (".seen{--script:1}", ".seen{--script:1}"),
+        ('a{--i:url("data:image/svg+xml;{};");mask:var(--i)}', 'a{--i:url("data:image/svg+xml;{};");mask:var(--i)}'),
+        ("@font-face{font-family:Idle;src:url(i.woff2)} p{font-family:Other}", "p{font-family:Other}"),
+        ("@keyframes turn{to{left:0}}", "@keyframes turn{to{left:0}}"),
+        ("@charset 'utf-8';p{/* why */color:red}", "p{color:red}"),
+    ],
+)
+def test_what_nothing_uses_is_left_out(sheet: str, left: str) -> None:
+    assert joined(sheet, used="seen --script").strip() == left
+
+
+def test_fonts_that_are_asked_for_stay_and_their_address_follows_the_sheet() -> None:
+    sheet = "@font-face{font-family:Own;src:url(fonts/own.woff2)} p{font-family:Own,serif}"
+    assert "src:url(katex/fonts/own.woff2)" in joined(sheet, folder="katex")
+    assert "src:url(fonts/own.woff2)" in joined(sheet)
+
+
+def test_sheets_keep_their_order_and_their_licences() -> None:
+    text = joined("/*! One. */ p{color:red}", "p{color:blue}")
+    assert text.index("/*! One. */") < text.index("red") < text.index("blue")

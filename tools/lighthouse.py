@@ -1,0 +1,126 @@
+"""Measures the built book with Lighthouse and fails below the marks: `python -m tools.lighthouse [PAGE ...]`.
+
+The book is rendered with render/ and served compressed on localhost. Without pages: the first one and the three longest
+chapters. Each page is measured RUNS times, and the median counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from render.book import Book, RenderError, read_book
+from render.site import render
+from tools.chromium import FLAGS, HOW_TO_GET, find_chromium
+from tools.serve import served
+
+LIGHTHOUSE = "lighthouse@12.8.2"  # the newest that runs with Node 20
+RUNS = 3
+CATEGORIES = ("performance", "accessibility", "best-practices")
+PRESETS = {"desktop": {"performance": 95}, "mobile": {"performance": 85}}
+EVERYWHERE = {"accessibility": 100, "best-practices": 95}
+LARGEST_SHIFT = 0.05
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one page got, in the median of its runs: marks out of 100, and the layout shift."""
+
+    marks: dict[str, float]
+    shift: float
+    kilobytes: float
+
+    def misses(self, preset: str) -> list[str]:
+        """Returns what lies below its mark."""
+        wanted = PRESETS[preset] | EVERYWHERE
+        missed = [f"{name} < {mark}" for name, mark in wanted.items() if self.marks[name] < mark]
+        return missed + ([f"CLS >= {LARGEST_SHIFT}"] if self.shift >= LARGEST_SHIFT else [])
+
+
+def read_scores(reports: list[dict]) -> Scores:
+    """Returns the medians of several of Lighthouse's reports on one page; a report with an error raises ValueError."""
+    for report in reports:
+        if report.get("runtimeError"):
+            raise ValueError(f"Lighthouse failed on {report['requestedUrl']}: {report['runtimeError']['message']}")
+
+    def middle(*keys: str) -> float:
+        values = []
+        for report in reports:
+            value = report
+            for key in keys:
+                value = value[key]
+            values.append(value)
+        return median(values)
+
+    return Scores(
+        marks={name: 100 * middle("categories", name, "score") for name in CATEGORIES},
+        shift=middle("audits", "cumulative-layout-shift", "numericValue"),
+        kilobytes=middle("audits", "total-byte-weight", "numericValue") / 1000,
+    )
+
+
+def _measure(address: str, preset: str, chromium: str) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [*FLAGS, f"--user-data-dir={folder}/profile"]
+        command = ["npx", "--yes", LIGHTHOUSE, address, "--quiet", "--output=json", "--output-path=stdout"]
+        command += [f"--only-categories={','.join(CATEGORIES)}", f"--chrome-flags={' '.join(flags)}"]
+        command += ["--preset=desktop"] if preset == "desktop" else []
+        environment = os.environ | {"CHROME_PATH": chromium}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-500:]}")
+    return json.loads(done.stdout)
+
+
+def _default_pages(book: Book, pages: Path) -> list[str]:
+    chapters = [page.name for page in book.pages if page.source.suffix == ".ipynb"]
+    longest = sorted(chapters, key=lambda name: -(pages / f"{name}.html").stat().st_size)[:3]
+    return ["index", *sorted(longest)]
+
+
+def main() -> int:
+    """Prints a table, a line a page and preset; returns 1 where a mark is missed, 2 where a tool is."""
+    parser = argparse.ArgumentParser(prog="python -m tools.lighthouse", description=__doc__)
+    parser.add_argument("pages", nargs="*", help="pages to measure, such as index or chapters/04-pytorch")
+    arguments = parser.parse_args()
+    chromium = find_chromium()
+    if not chromium or not shutil.which("npx"):
+        print(f"lighthouse: no Chromium was found; {HOW_TO_GET}" if not chromium else NO_NODE, file=sys.stderr)
+        return 2
+    has_missed = False
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            book, pages = read_book(Path()), Path(folder) / "book"
+            render(book, pages)
+            print(
+                f"{LIGHTHOUSE}, median of {RUNS} runs\n{'page':32} {'preset':8} perf  a11y  best    CLS     kB",
+                flush=True,
+            )
+            with served(pages) as base:
+                for name in arguments.pages or _default_pages(book, pages):
+                    for preset in PRESETS:
+                        reports = [_measure(f"{base}{name}.html", preset, chromium) for _ in range(RUNS)]
+                        scores = read_scores(reports)
+                        marks = "  ".join(f"{scores.marks[key]:4.0f}" for key in CATEGORIES)
+                        missed = scores.misses(preset)
+                        line = f"{name:32} {preset:8} {marks}  {scores.shift:5.3f}  {scores.kilobytes:5.0f}"
+                        print(line, *missed, sep="  ", flush=True)
+                        has_missed = has_missed or bool(missed)
+    except (RenderError, ValueError) as error:
+        print(f"lighthouse: {error}", file=sys.stderr)
+        return 2
+    return int(has_missed)
+
+
+NO_NODE = "lighthouse: no npx was found; install Node.js 20 or newer with npm (https://nodejs.org)"
+
+if __name__ == "__main__":
+    sys.exit(main())
