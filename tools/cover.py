@@ -38,7 +38,7 @@ NAIVE_CODE, PATHWISE_CODE = "z = torch.normal(mu, sigma)", "z = mu + sigma * eps
 def tokens(scheme: str) -> dict[str, str]:
     """The colours of assets/book.css by name, as they are on a "light" or a "dark" page."""
     style = (ASSETS / "book.css").read_text(encoding="utf-8")
-    (block,) = re.findall(rf'html\[data-theme="{scheme}"\] \{{(.*?color-scheme.*?)\}}', style, re.DOTALL)
+    (block,) = re.findall(rf'html\[data-theme="{scheme}"\] \{{([^}}]*color-scheme[^}}]*)\}}', style)
     return dict(re.findall(r"--book-([\w-]+): (#\w{6});", block))
 
 
