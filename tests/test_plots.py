@@ -78,14 +78,23 @@ def test_two_curves_differ_for_colour_blind_readers(one: str, other: str, kind: 
 def test_a_figure_is_transparent_and_as_wide_as_the_text() -> None:
     figure, ax = plots.figure(height=2)
     assert isinstance(ax, plt.Axes)
-    assert figure.get_size_inches().tolist() == pytest.approx([6.8, 2])
+    assert figure.get_size_inches().tolist() == pytest.approx([plots.WIDTH, 2])
     assert figure.get_facecolor()[3] == 0
     assert mpl.rcParams["savefig.transparent"]
     assert figure.dpi == 144
     assert to_rgb(ax.xaxis.label.get_color()) == to_rgb(plots.INK)
     _, axes = plots.figure(3, 2, height=2)
     assert axes.shape == (2, 3)
-    assert plt.gcf().get_size_inches().tolist() == pytest.approx([6.8, 4])
+    assert plt.gcf().get_size_inches().tolist() == pytest.approx([plots.WIDTH, 4])
+
+
+def test_text_is_legible_on_a_phone() -> None:
+    figure, ax = plots.figure()
+    ax.plot([0, 1], label="one")
+    phone = 360 - 2 * 16  # pixels between the margins
+    texts = [ax.xaxis.label, ax.title, *ax.get_xticklabels(), *ax.legend().get_texts()]
+    sizes = {text.get_fontsize() / 72 / figure.get_figwidth() * phone for text in texts}
+    assert min(sizes) >= 9
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,0 +1,48 @@
+"""Make the files of assets/fonts: Source Serif 4, with the characters that the book's text uses.
+
+usage: python -m tools.fonts    (needs npm, and `pip install brotli`)
+
+Pages load the woff2 files. tools.cover draws titles with the ttf, since matplotlib does not read woff2.
+"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from fontTools.subset import Options, Subsetter
+from fontTools.ttLib import TTFont
+
+PACKAGE = "@fontsource/source-serif-4"
+VERSION = "5.3.1"
+OUTPUT = Path(__file__).resolve().parent.parent / "assets" / "fonts"
+FACES = {"regular": "400-normal", "italic": "400-italic", "semibold": "600-normal"}
+CHARACTERS = [*range(0x20, 0x7F), *range(0xA0, 0x100), *map(ord, "ıŒœ–—‘’‚“”„•…‹›−×")]
+
+
+def subset(source: Path, target: Path, characters: list[int], flavour: str | None) -> None:
+    font = TTFont(source)
+    subsetter = Subsetter(Options(layout_features=["kern", "liga", "mark", "ccmp"], hinting=False))
+    subsetter.populate(unicodes=characters)
+    subsetter.subset(font)
+    font.flavor = flavour
+    font.save(target)
+    print(f"{target.name}: {target.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    OUTPUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["npm", "pack", "--silent", f"{PACKAGE}@{VERSION}"], cwd=folder, check=True)
+        (archive,) = Path(folder).glob("*.tgz")
+        subprocess.run(["tar", "-xzf", archive], cwd=folder, check=True)
+        package = Path(folder, "package")
+        for name, face in FACES.items():
+            source = package / "files" / f"source-serif-4-latin-{face}.woff2"
+            subset(source, OUTPUT / f"source-serif-{name}.woff2", CHARACTERS, "woff2")
+        source = package / "files" / "source-serif-4-latin-600-normal.woff2"
+        subset(source, OUTPUT / "source-serif-semibold.ttf", CHARACTERS[:95], None)
+        (OUTPUT / "LICENSE").write_bytes((package / "LICENSE").read_bytes())
+
+
+if __name__ == "__main__":
+    main()
