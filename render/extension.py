@@ -154,6 +154,7 @@ class RoundAuthorYear(AuthorYearReferenceStyle):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers all of the above with Sphinx."""
+    app.setup_extension("render.explorables")
     app.add_config_value("book_numbers", {}, "env")
     app.connect("env-get-updated", number_book, priority=AFTER_SPHINX_NUMBERS)
     app.connect("doctree-resolved", name_appendix)
