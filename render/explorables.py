@@ -44,7 +44,9 @@ def depart_explorable(translator: HTML5Translator, node: explorable) -> None:
     translator.body.append("</div>\n")
 
 
-def load_script(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+def load_script(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
     """Adds the script to a page that has an explorable, and its files to the book."""
     if doctree is not None and doctree.next_node(explorable):
         copy_asset(EXPLORE, app.outdir / "_static" / "explore", excluded=lambda path: path.endswith(".css"))
