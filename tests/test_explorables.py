@@ -242,7 +242,8 @@ def test_the_vendored_part_of_d3_has_its_licences() -> None:
     assert packages
     for name in packages:
         version = re.search(rf'^    "{name}": "([\d.]+)"', script, flags=re.M)
-        assert version and f"{name} {version[1]}\n\nCopyright" in licence
+        assert version
+        assert f"{name} {version[1]}\n\nCopyright" in licence
 
 
 def test_no_colour_is_written_here() -> None:
@@ -252,7 +253,8 @@ def test_no_colour_is_written_here() -> None:
         assert not re.findall(r"#[0-9a-f]{3,8}\b(?! *\{)|rgba?\(|hsla?\(", text), path.name
     tokens = set(re.findall(r"var\((--book-[\w-]+)\)", (EXPLORE / "explore.css").read_text(encoding="utf-8")))
     declared = set(re.findall(r"(--book-[\w-]+):", (ROOT / "assets" / "book.css").read_text(encoding="utf-8")))
-    assert tokens and tokens <= declared
+    assert tokens
+    assert tokens <= declared
 
 
 def test_each_figure_is_in_one_chapter_beside_a_question() -> None:
@@ -310,7 +312,9 @@ def test_only_a_page_with_an_explorable_loads_the_script(render_page: Callable[.
     (script,) = scripts["second.html"]
     assert script.has_attr("defer")
     element = pages["second.html"].select_one("div.explorable")
-    assert element and element["data-explore"] == "passes" and element.get_text(" ", strip=True) == "Bold words."
+    assert element
+    assert element["data-explore"] == "passes"
+    assert element.get_text(" ", strip=True) == "Bold words."
     shipped = {path.relative_to(EXPLORE) for path in EXPLORE.rglob("*") if path.is_file() and path.suffix != ".css"}
     there = tmp_path / "out" / "_static" / "explore"
     assert {path.relative_to(there) for path in there.rglob("*") if path.is_file()} == shipped
