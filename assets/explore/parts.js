@@ -27,16 +27,18 @@ export function row(parent) {
 }
 
 /**
- * An SVG as wide as its place. `draw(svg, width)` fills it, at first, when the width changes and at each `update`;
- * `describe()` gives its text alternative.
+ * An SVG as wide as its place. `draw(scene, width)` fills its group, at first, when the width changes and at each
+ * `update`; `describe()` gives its text alternative. What a finger holds must outlive that, and is appended to `svg`.
  */
 export function drawing(parent, { height, describe, draw }) {
   const svg = parent.append("svg").attr("class", "explore-drawing").attr("role", "img").attr("height", height);
+  const scene = svg.append("g");
   let width = 0;
   function update() {
     if (!width) return;
-    svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label", describe()).selectAll("*").remove();
-    draw(svg, width);
+    svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label", describe());
+    scene.selectAll("*").remove();
+    draw(scene, width);
   }
   new ResizeObserver(([entry]) => {
     const found = Math.round(entry.contentRect.width);

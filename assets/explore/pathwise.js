@@ -21,6 +21,7 @@ export default function pathwise(element) {
 
   const root = body(element, "Pathwise and score-function samples, with sliders for mu and sigma");
   const picture = drawing(root, { height: HEIGHT, describe, draw });
+  const handles = { mu: handle("mu", "μ"), sigma: handle("sigma", "μ+σ") };
   const panel = controls(root);
   const sliders = {
     mu: slider(panel, { name: "μ", spoken: "mu", ...MU, value: state.mu, show: (x) => fixed(x, 2), change: set("mu") }),
@@ -105,8 +106,8 @@ export default function pathwise(element) {
     axis.call(axisBottom(place).ticks(9).tickSize(4));
 
     for (const [kind, { at, name }] of Object.entries(TRACKS)) track(svg, width, place, kind, at, name);
-    handle(svg, place(mu), "mu", "μ");
-    handle(svg, place(mu + sigma), "sigma", "μ+σ");
+    handles.mu.attr("transform", `translate(${place(mu)},${DRAWS_AT})`);
+    handles.sigma.attr("transform", `translate(${place(mu + sigma)},${DRAWS_AT})`);
   }
 
   function track(svg, width, place, kind, at, name) {
@@ -126,12 +127,14 @@ export default function pathwise(element) {
     group.append("line").attr("class", "explore-mean").attr("x2", width).attr("y1", value(mean)).attr("y2", value(mean));
   }
 
-  function handle(svg, x, name, text) {
-    const group = svg.append("g").attr("class", "explore-handle").attr("data-handle", name);
-    group.attr("transform", `translate(${x},${DRAWS_AT})`);
+  function handle(name, text) {
+    const group = picture.svg.append("g").attr("class", "explore-handle").attr("data-handle", name);
     group.append("circle").attr("class", "explore-touch").attr("r", 16);
     group.append("circle").attr("r", 7);
     group.append("text").attr("x", name === "mu" ? -8 : 8).attr("y", -10).attr("class", name === "mu" ? "is-end" : "").text(text);
+    // touch-action does not reach into an SVG in every browser; without this a finger would scroll the page
+    group.on("touchstart", (event) => event.preventDefault(), { passive: false });
+    return group;
   }
 
   function grab(event) {
