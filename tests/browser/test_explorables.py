@@ -40,7 +40,7 @@ def open_on(page: Page, book: str, name: str) -> Locator:
     page.goto(f"{book.rstrip('/')}/chapters/{CHAPTERS[name]}.html")
     figure = page.locator(f"[data-explore={name}]")
     figure.scroll_into_view_if_needed()
-    expect(figure).to_have_class(re.compile("is-live"))
+    expect(figure).to_have_class(re.compile("is-live"), timeout=30_000)  # a busy machine is no fault of the page
     return figure
 
 
