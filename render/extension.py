@@ -153,6 +153,7 @@ class RoundAuthorYear(AuthorYearReferenceStyle):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers all of the above with Sphinx."""
+    app.setup_extension("render.explorables")
     app.add_config_value("book_numbers", {}, "env")
     app.add_config_value("book", None, "")
     app.connect("html-page-context", add_facts)

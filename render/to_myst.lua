@@ -337,9 +337,19 @@ local function tabset(div)
   return directive('tab-set', '', {}, blocks)
 end
 
+local function explorable(div)
+  for key in pairs(div.attributes) do
+    if key ~= 'data-explore' then refuse('an explorable with the attribute ' .. key) end
+  end
+  local name = div.attributes['data-explore'] or ''
+  if not name:find('^[%w-]+$') then refuse('an explorable without a name, data-explore="…"') end
+  return directive('explorable', name, {}, convert_blocks(div.content))
+end
+
 function block.Div(div)
   if div.identifier == 'refs' then return { raw_block('```{bibliography}\n```') } end
   local class = div.classes[1] or ''
+  if #div.classes == 1 and class == 'explorable' then return explorable(div) end
   local kind = class:match('^callout%-(%a+)$')
   if #div.classes == 1 and CALLOUTS[kind] then return callout(div, kind) end
   if #div.classes ~= 1 or #div.attributes > 0 then class = '' end

@@ -1,0 +1,495 @@
+"""The explorable figures in a browser: the numbers that a page shows are right, and every reader can work them.
+
+The draws are those of numpy.random.RandomState, so each printed estimate is compared with one computed here, to its
+last digit; that these estimates are right is a matter of standard errors, at most 4.5 of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pypandoc
+import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = {
+    "pathwise": "01-general-idea",
+    "passes": "05-backpropagation",
+    "temperature": "08-gumbel-softmax",
+    "convergence": "09-log-derivative",
+}
+PI, C = np.array([0.2, 0.3, 0.5]), np.array([0.0, 1.0, 2.0])
+SIGMAS = 4.5
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+Open = Callable[[str], Locator]
+
+
+def open_on(page: Page, book: str, name: str) -> Locator:
+    """Opens the chapter of a figure, goes there and waits until it is live."""
+    page.goto(f"{book.rstrip('/')}/chapters/{CHAPTERS[name]}.html")
+    figure = page.locator(f"[data-explore={name}]")
+    figure.scroll_into_view_if_needed()
+    expect(figure).to_have_class(re.compile("is-live"), timeout=30_000)  # a busy machine is no fault of the page
+    return figure
+
+
+@pytest.fixture
+def opened(page: Page, book: str) -> Open:
+    return partial(open_on, page, book)
+
+
+def number(text: str) -> float:
+    return float(text.replace("\u2212", "-").replace(",", ""))
+
+
+def pair(text: str) -> tuple[float, float]:
+    """Reads `a ± s`."""
+    mean, error = text.split(" ± ")
+    return number(mean), number(error)
+
+
+def cell(figure: Locator, row: str, column: str) -> str:
+    return figure.locator(f'td[data-number="{row}, {column}"]').inner_text()
+
+
+def slider(figure: Locator, name: str) -> Locator:
+    return figure.get_by_role("slider", name=name, exact=True)
+
+
+def shows(text: str, samples: np.ndarray) -> None:
+    """`text` is the mean of the samples and its standard error, correct to the last digit."""
+    mean, error = pair(text)
+    step = 10.0 ** -len(text.split(" ± ")[1].partition(".")[2])
+    assert mean == pytest.approx(samples.mean(), abs=0.5001 * step)
+    assert error == pytest.approx(samples.std(ddof=1) / len(samples) ** 0.5, abs=0.5001 * step)
+    assert len(text.split(" ± ")[1].replace(".", "").lstrip("0")) == 3, f"{text}: not three digits"
+
+
+# Chapter 1 ------------------------------------------------------------------------------------------------------------
+
+
+def check_pathwise(figure: Locator, mu: float, sigma: float, seed: int) -> None:
+    eps = np.random.RandomState(seed).standard_normal(50)
+    z = mu + sigma * eps
+    samples = {
+        ("pathwise", "∂/∂μ"): np.cos(z),
+        ("pathwise", "∂/∂σ"): np.cos(z) * eps,
+        ("score function", "∂/∂μ"): np.sin(z) * eps / sigma,
+        ("score function", "∂/∂σ"): np.sin(z) * (eps**2 - 1) / sigma,
+    }
+    exact = {
+        "∂/∂μ": math.exp(-(sigma**2) / 2) * math.cos(mu),
+        "∂/∂σ": -sigma * math.exp(-(sigma**2) / 2) * math.sin(mu),
+    }
+    for (row, column), gradients in samples.items():
+        shows(cell(figure, row, column), gradients)
+        mean, error = pair(cell(figure, row, column))
+        assert abs(mean - exact[column]) < SIGMAS * error
+    for column, value in exact.items():
+        assert number(cell(figure, "exact", column)) == pytest.approx(value, abs=5.1e-5)
+
+
+def test_pathwise_shows_the_right_numbers_for_every_noise(opened: Open) -> None:
+    figure = opened("pathwise")
+    for seed in range(10):
+        check_pathwise(figure, 1.0, 0.5, seed)
+        figure.get_by_role("button", name="New noise").click()
+
+
+def test_pathwise_by_keyboard_moves_the_draws_and_not_the_noise(opened: Open) -> None:
+    figure = opened("pathwise")
+    noise, draws = figure.locator(".explore-draws .is-noise"), figure.locator(".explore-draws :not(.is-noise)")
+
+    def places(dots: Locator) -> np.ndarray:
+        return np.array(dots.evaluate_all("dots => dots.map((dot) => Number(dot.getAttribute('cx')))"))
+
+    noise_before, draws_before = places(noise), places(draws)
+    mu, sigma = slider(figure, "mu"), slider(figure, "sigma")
+    for _ in range(20):
+        mu.press("ArrowRight")
+    assert mu.get_attribute("aria-valuetext") == "1.20"
+    moved = places(draws) - draws_before
+    assert np.all(places(noise) == noise_before)
+    assert moved == pytest.approx(np.full(50, moved[0]))
+    assert moved[0] > 5
+    for _ in range(30):
+        sigma.press("ArrowLeft")
+    check_pathwise(figure, 1.2, 0.2, seed=0)
+    mu.press("Home")
+    sigma.press("End")
+    check_pathwise(figure, -1.0, 1.5, seed=0)
+
+
+def test_pathwise_by_dragging(page: Page, opened: Open) -> None:
+    figure = opened("pathwise")
+
+    def drag(handle: str, pixels: int) -> None:
+        box = figure.locator(f"[data-handle={handle}] .explore-touch").bounding_box()
+        assert box
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + pixels, y, steps=5)
+        page.mouse.up()
+        page.mouse.move(x + pixels + 200, y)  # let go: nothing may follow
+
+    drag("mu", 84)
+    width = figure.locator("svg").evaluate("svg => svg.viewBox.baseVal.width")
+    mu = number(slider(figure, "mu").get_attribute("aria-valuetext") or "")
+    assert mu == pytest.approx(1 + 84 / ((width - 16) / 8), abs=0.02)
+    check_pathwise(figure, mu, 0.5, seed=0)
+    drag("sigma", 40)
+    sigma = number(slider(figure, "sigma").get_attribute("aria-valuetext") or "")
+    assert sigma == pytest.approx(0.5 + 40 / ((width - 16) / 8), abs=0.02)
+    check_pathwise(figure, mu, sigma, seed=0)
+    drag("mu", 3000)
+    assert slider(figure, "mu").get_attribute("aria-valuetext") == "3.00"
+
+
+# Chapter 8 ------------------------------------------------------------------------------------------------------------
+
+
+def check_temperature(figure: Locator, seed: int) -> None:
+    tau = number(slider(figure, "temperature tau").get_attribute("aria-valuetext") or "")
+    step = int(slider(figure, "temperature tau").input_value())
+    tau_exactly = 0.05 * 60 ** (step / 40)
+    assert tau == pytest.approx(tau_exactly, abs=5.1e-4)
+    u = np.random.RandomState(seed).random_sample((300, 3))
+    scores = (np.log(PI) - np.log(-np.log(u))) / tau_exactly
+    y = np.exp(scores - scores.max(1, keepdims=True))
+    y /= y.sum(1, keepdims=True)
+    value = y @ C
+    gradient = 2 / tau_exactly * value * y[:, 2] * (C[2] - value)
+    line = figure.locator(".explore-step").inner_text()
+    found = re.fullmatch(r"These draws give (.+); more of them would lead to (.+)\. The truth is 0\.85\.", line)
+    assert found, line
+    shows(found[1], gradient)
+    truth = PI[2] * (C[2] ** 2 - PI @ C**2)
+    limit = number(found[2])
+    bias, error, whole = (number(cell(figure, "relaxed", c)) for c in ("bias", "standard error", "r.m.s. error"))
+    assert truth == pytest.approx(0.85)
+    assert bias == pytest.approx(limit - truth, abs=1.1e-4)
+    assert whole == pytest.approx(math.hypot(bias, error), abs=1.1e-4)
+    assert abs(gradient.mean() - limit) < SIGMAS * error
+    assert gradient.var(ddof=1) / 300 == pytest.approx(error**2, rel=0.6)
+
+
+def test_temperature_shows_the_right_numbers(opened: Open) -> None:
+    figure = opened("temperature")
+    tau = slider(figure, "temperature tau")
+    for seed in range(3):
+        for key in ("Home", "PageUp", "PageUp", "PageUp", "End"):
+            tau.press(key)
+            check_temperature(figure, seed)
+        figure.get_by_role("button", name="New noise").click()
+
+
+def test_the_error_is_least_at_the_temperature_that_the_text_names(page: Page, opened: Open) -> None:
+    figure = opened("temperature")
+    tau = slider(figure, "temperature tau")
+    tau.press("Home")
+    errors = {}
+    for _ in range(41):
+        at = number(tau.get_attribute("aria-valuetext") or "")
+        errors[at] = number(cell(figure, "relaxed", "r.m.s. error"))
+        tau.press("ArrowRight")
+    assert len(errors) == 41
+    assert min(errors, key=errors.__getitem__) == pytest.approx(0.3, abs=0.05)
+    assert "It is least at about" in page.locator("[data-explore] ~ p").first.inner_text()
+
+
+def test_every_draw_lies_in_the_triangle_and_leaves_for_a_corner_as_the_temperature_falls(opened: Open) -> None:
+    figure = opened("temperature")
+    outline = figure.locator(".explore-outline").get_attribute("points") or ""
+    corners = np.array([[number(x) for x in point.split(",")] for point in outline.split(" ")])
+    to_shares = np.linalg.inv(np.vstack([corners.T, np.ones(3)]))
+
+    def largest_shares() -> np.ndarray:
+        places = figure.locator(".explore-mark").evaluate_all(
+            "marks => marks.map((mark) => [Number(mark.getAttribute('x')), Number(mark.getAttribute('y')), 1])"
+        )
+        shares = np.array(places) @ to_shares.T
+        assert shares.shape == (300, 3)
+        assert shares.min() > -0.002
+        return shares.max(1)
+
+    slider(figure, "temperature tau").press("End")
+    hot = largest_shares().mean()
+    slider(figure, "temperature tau").press("Home")
+    assert hot < 0.6 < 0.95 < largest_shares().mean()
+
+
+# Chapter 9 ------------------------------------------------------------------------------------------------------------
+
+
+def test_convergence_shows_the_right_numbers_for_every_run(opened: Open) -> None:
+    figure = opened("convergence")
+    draws = slider(figure, "number of draws")
+    within = {("pathwise", key): 0 for key in ("Home", "End")} | {("score function", key): 0 for key in ("Home", "End")}
+    for seed in range(6):
+        eps = np.random.RandomState(seed).standard_normal(100_000)
+        z = 12 + 42 * eps
+        samples = {"pathwise": 2 * z, "score function": z**2 * eps / 42}
+        variance = {"pathwise": 4 * 42**2, "score function": 12**4 / 42**2 + 14 * 12**2 + 15 * 42**2}
+        for key in ("Home", "End"):
+            draws.press(key)
+            n = int(number(draws.get_attribute("aria-valuetext") or ""))
+            assert n == {"Home": 1, "End": 100_000}[key]
+            for row, g in samples.items():
+                mean, error = pair(cell(figure, row, "estimate ± std. error"))
+                exact_error = (variance[row] / n) ** 0.5
+                assert error == pytest.approx(exact_error, rel=0.005)
+                assert mean == pytest.approx(g[:n].mean(), abs=0.005 * exact_error)
+                z_score = number(cell(figure, row, "z").replace("+", ""))
+                assert z_score == pytest.approx((g[:n].mean() - 24) / exact_error, abs=0.0051)
+                within[row, key] += abs(z_score) <= 2
+                assert cell(figure, row, "runs within ±2") == f"{within[row, key]} of {seed + 1}"
+                if key == "End":
+                    assert abs(z_score) < SIGMAS
+        figure.get_by_role("button", name="Draw again").click()
+
+
+def test_the_funnels_are_two_standard_errors_wide(opened: Open) -> None:
+    figure = opened("convergence")
+    expect(figure.locator(".explore-band")).to_have_count(2)
+    halves = []
+    for svg, deviation in zip(figure.locator("svg").all(), (84.0, 168.783), strict=True):
+        axis = svg.locator(".explore-axis").nth(1).locator(".tick")
+        texts = axis.locator("text").all_text_contents()
+        heights = axis.evaluate_all("ticks => ticks.map((t) => t.transform.baseVal[0].matrix.f)")
+        places = {number(text): y for text, y in zip(texts, heights, strict=True)}
+        points = (svg.locator(".explore-band").get_attribute("points") or "").split(" ")
+        upper = np.array([[float(x) for x in point.split(",")] for point in points[: len(points) // 2]])
+
+        def height(error: float, places: dict[float, float] = places) -> float:
+            """The axis is linear in log(1 + |error|)."""
+            return places[0] + (places[100] - places[0]) * math.log1p(error) / math.log1p(100)
+
+        assert upper[-1, 1] == pytest.approx(height(2 * deviation / 100_000**0.5), abs=0.6)
+        halves.append(height(0) - upper[-1, 1])
+    assert halves[1] > 1.5 * halves[0]
+
+
+# Chapter 5 ------------------------------------------------------------------------------------------------------------
+
+
+def test_passes_step_by_step(opened: Open) -> None:
+    figure = opened("passes")
+    line, nodes = figure.locator(".explore-step"), figure.locator(".explore-node")
+    following = figure.get_by_role("button", name="Next")
+    for words in ["12", "= 21", "= 33", "= 1089", "= 1.", "= 66", "= 66 and", "= 33"]:
+        assert words in line.inner_text()
+        last = line.inner_text()
+        following.press("Enter")
+    assert line.inner_text() == last, "there is nothing behind the last step"
+    expect(following).to_have_attribute("aria-disabled", "true")
+    final = {node.get_attribute("data-node"): node.locator("text").all_text_contents()[1:] for node in nodes.all()}
+    assert final == {
+        "sigma": ["42", "dy/dσ = 33"],
+        "s": ["21", "dy/ds = 66"],
+        "eps": ["0.5"],
+        "z": ["33", "dy/dz = 66"],
+        "mu": ["12", "dy/dμ = 66"],
+        "y": ["1089", "dy/dy = 1"],
+    }
+    edges = figure.locator(".explore-edge text").all_text_contents()
+    assert sorted(edges) == sorted(
+        ["42", "0.5", "21", "12", "33", "66 × 0.5 = 33", "66 × 1 = 66", "66 × 1 = 66", "1 × 2 · 33 = 66"]
+    )
+    figure.get_by_role("button", name="Back").click()
+    assert "dy/dσ = 33" not in figure.inner_text()
+
+
+@pytest.mark.parametrize(("key", "eps"), [("Home", -2.0), ("End", 2.0), ("ArrowLeft", 0.25)])
+def test_passes_with_another_noise(opened: Open, key: str, eps: float) -> None:
+    figure = opened("passes")
+    slider(figure, "step").press("End")
+    slider(figure, "epsilon").press(key)
+    text = figure.locator("svg").text_content() or ""
+    in_mu = re.search(r"dy/dμ = (\u2212?[\d.]+)", text)
+    in_sigma = re.search(r"dy/dσ = (\u2212?[\d.]+)", text)
+    assert in_mu
+    assert in_sigma
+    assert number(in_mu[1]) == 2 * (12 + 42 * eps)
+    assert number(in_sigma[1]) == 2 * (12 + 42 * eps) * eps
+
+
+def test_nothing_of_a_pass_is_shown_before_its_step(opened: Open) -> None:
+    figure = opened("passes")
+    assert figure.locator(".explore-edge.is-shown").count() == 0
+    assert figure.locator(".explore-backward").count() == 0
+    slider(figure, "step").press("ArrowRight")
+    assert figure.locator(".explore-edge.is-shown").count() == 2
+
+
+# Every figure ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_changes_are_spoken_without_motion(opened: Open, name: str) -> None:
+    figure = opened(name)
+    status = figure.get_by_role("status")
+    expect(status).not_to_be_empty()
+    before = status.inner_text()
+    figure.get_by_role("slider").first.press("ArrowRight")
+    assert figure.evaluate("element => element.getAnimations({ subtree: true }).length") == 0
+    expect(status).not_to_have_text(before)
+    for svg in figure.locator("svg").all():
+        assert len(svg.get_attribute("aria-label") or "") > 40
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_page_does_not_jump(page: Page, book: str, name: str, width: int) -> None:
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries()) "
+        "shift += entry.value }).observe({ type: 'layout-shift', buffered: true })"
+    )
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{book.rstrip('/')}/chapters/{CHAPTERS[name]}.html")
+    page.evaluate("document.fonts.ready.then(() => {})")
+    before = page.evaluate("shift")
+    figure = page.locator(f"[data-explore={name}]")
+    figure.scroll_into_view_if_needed()
+    expect(figure).to_have_class(re.compile("is-live"))
+    assert page.evaluate("shift") - before < 0.005
+    live = figure.evaluate("element => element.getBoundingClientRect().height")
+    figure.evaluate("element => element.classList.remove('is-live')")
+    figure.evaluate("element => element.querySelector('.explore-body').remove()")
+    assert figure.evaluate("element => element.getBoundingClientRect().height") == pytest.approx(live, abs=1)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_it_fits_every_width(page: Page, opened: Open, name: str) -> None:
+    figure = opened(name)
+    for width in (820, 600, 360, 320):
+        page.set_viewport_size({"width": width, "height": 800})
+        svg = figure.locator("svg").first
+        page.wait_for_function(
+            "svg => svg.viewBox.baseVal.width === Math.round(svg.clientWidth)", arg=svg.element_handle()
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = figure.bounding_box()
+        assert box
+        for part in figure.locator("svg, table, input, button").all():
+            inner = part.bounding_box()
+            assert inner
+            assert inner["x"] >= box["x"] - 1, width
+            assert inner["x"] + inner["width"] <= box["x"] + box["width"] + 1, width
+            assert inner["height"] >= 24, width  # WCAG 2.5.8
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_axe_finds_nothing_and_colours_follow_the_theme(page: Page, opened: Open, name: str) -> None:
+    figure = opened(name)
+    inks = set()
+    for theme in ("light", "dark"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        inks.add(figure.evaluate("element => getComputedStyle(element.querySelector('.explore-body')).color"))
+        found = Axe().run(page, context="[data-explore]", options=RULES).response["violations"]
+        assert [(rule["id"], [node["html"][:80] for node in rule["nodes"]]) for rule in found] == []
+    assert len(inks) == 2
+    page.emulate_media(media="print")  # on paper the chapter's own figures stand alone
+    expect(figure).to_be_hidden()
+
+
+@pytest.fixture
+def browser_of(page: Page) -> Browser:
+    browser = page.context.browser
+    assert browser
+    return browser
+
+
+def test_without_scripts_the_static_figures_stand_alone(browser_of: Browser, book: str) -> None:
+    with browser_of.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        for chapter in CHAPTERS.values():
+            page.goto(f"{book.rstrip('/')}/chapters/{chapter}.html")
+            expect(page.locator("[data-explore]")).to_be_hidden()
+            expect(page.locator("figure img").first).to_be_visible()
+
+
+def test_by_touch(browser_of: Browser, book: str) -> None:
+    with browser_of.new_context(has_touch=True, viewport={"width": 360, "height": 800}) as context:
+        page = context.new_page()
+        figure = open_on(page, book, "passes")
+        figure.get_by_role("button", name="Next").tap()
+        expect(figure.locator(".explore-step")).to_contain_text("s = σε")
+        figure = open_on(page, book, "pathwise")
+        handle = figure.locator("[data-handle=mu]")
+        handle.scroll_into_view_if_needed()
+        box = handle.locator(".explore-touch").bounding_box()
+        assert box
+        x, y = box["x"] + box["width"] / 2 - 5, box["y"] + box["height"] / 2
+        finger = context.new_cdp_session(page)
+        finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        for dx in (10, 20, 39):
+            finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + dx, "y": y}]})
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        expect(slider(figure, "mu")).to_have_attribute("aria-valuetext", re.compile(r"1\.[89]\d"))
+        mu = number(slider(figure, "mu").get_attribute("aria-valuetext") or "")
+        check_pathwise(figure, mu, 0.5, seed=0)
+
+
+# Quarto ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_quarto(tmp_path: Path) -> Iterator[str]:
+    """A page as Quarto lays it out: pandoc's element, its folder `assets`, its own meta element, our inclusion."""
+    config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    element = pypandoc.convert_text('::: {.explorable data-explore="passes"}\nText.\n:::\n', "html", format="markdown")
+    inclusion = config["format"]["html"]["include-after-body"][0]["text"]
+    styles = "".join(f'<link rel="stylesheet" href="../{css}">' for css in config["format"]["html"]["css"])
+    head = f'<meta name="quarto:offset" content="../"><title>T</title><link rel="icon" href="data:,">{styles}'
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "page.html").write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{head}</head>'
+        f'<body class="quarto-light"><main class="content">{element}</main>{inclusion}</body></html>'
+    )
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/chapters/page.html"
+    server.shutdown()
+    server.server_close()
+
+
+def test_in_quarto(browser_of: Browser, as_quarto: str) -> None:
+    with browser_of.new_context() as context:
+        page, errors = context.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(as_quarto)
+        figure = page.locator("[data-explore]")
+        expect(figure).to_have_class(re.compile("is-live"))
+        figure.get_by_role("button", name="Next").click()
+        expect(figure.locator(".explore-step")).to_contain_text("= 21")
+        assert errors == []
+
+
+def test_a_page_opened_from_a_file_says_how_to_see_it(browser_of: Browser, tmp_path: Path) -> None:
+    script = (ROOT / "assets" / "explore" / "start.js").as_uri()
+    (tmp_path / "page.html").write_text(
+        f'<!doctype html><title>T</title><div data-explore="passes"></div><script src="{script}"></script>'
+    )
+    with browser_of.new_context() as context:
+        page = context.new_page()
+        page.goto((tmp_path / "page.html").as_uri())
+        expect(page.locator(".explore-hint")).to_contain_text("make preview")
