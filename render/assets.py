@@ -137,9 +137,7 @@ def join_styles(sheets: list[tuple[Path, str]], static: Path, used: set[str]) ->
         folder = path.parent.relative_to(static).as_posix()
         placed = text if folder == "." else ADDRESS.sub(partial(_placed, folder), text)
         blocks += _blocks(tinycss2.parse_stylesheet(placed, skip_comments=True, skip_whitespace=True), used)
-    families = " ".join(
-        v for block in _flat(blocks) for n, v in block.declarations if block.head != FONT and "font" in n
-    )
+    families = " ".join(v for block in _flat(blocks) for _, v in block.declarations if block.head != FONT)
     blocks = [block for block in blocks if block.head != FONT or dict(block.declarations)["font-family"] in families]
 
     def text_with(is_kept: Callable[[str], bool]) -> str:

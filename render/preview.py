@@ -13,7 +13,7 @@ from watchfiles import Change, watch
 
 from render.book import RenderError, read_book
 
-WATCHED = {".qmd", ".ipynb", ".yml", ".bib", ".css", ".svg", ".png"}
+WATCHED = {".qmd", ".ipynb", ".yml", ".bib", ".css", ".js", ".svg", ".png"}
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
