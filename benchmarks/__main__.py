@@ -82,9 +82,7 @@ def engine(n: int, estimator: Estimator = PATHWISE, params: Mapping = PARAMS, f:
 def share_of_raw(repeats: int) -> Row:
     n = 100_000_000
     times = seconds({"engine": partial(engine, n), "raw": partial(raw, normals, n)}, repeats)
-    return Row.of_ratio(
-        "pathwise: samples/s as a share of raw torch.randn", times["raw"], times["engine"], n, 0.40, 0.65
-    )
+    return Row.of_ratio("pathwise: share of raw torch.randn", times["raw"], times["engine"], n, 0.40, 0.65)
 
 
 def other_estimators(repeats: int) -> list[Row]:
@@ -117,7 +115,7 @@ def other_estimators(repeats: int) -> list[Row]:
         times = seconds(
             {"engine": partial(engine, n, estimator, params, f), "raw": partial(raw, draw, n * draws)}, repeats
         )
-        label = f"{name}: samples/s as a share of the raw draws"
+        label = f"{name}: share of raw draws"
         rows.append(Row.of_ratio(label, times["raw"], times["engine"], n, 0.2, None))
     return rows
 

@@ -89,7 +89,7 @@ def _taken(path: Path) -> str:
 
 
 def _icons(script: str) -> dict[str, tuple[str, str, str]]:
-    """Returns the width, height and path of each icon in the theme's script,."""
+    """Returns the width, height and path of each icon in the theme's script."""
     found: dict[str, tuple[str, str, str]] = {}
     for quoted, plain, width, height, aliases, path in ICON_DATA.findall(script):
         for name in (quoted or plain, *re.findall(r'"([a-z][\w-]*)"', aliases)):

@@ -239,6 +239,7 @@ function block.Table(element)
 end
 
 function block.RawBlock(element)
+  if element.format == 'html' and element.text:match('^<!%-%-.*%-%->%s*$') then return {} end
   if element.format ~= 'cell' then
     refuse('raw ' .. element.format .. ' is not supported: ' .. element.text:match('^[^\n]*'))
   end

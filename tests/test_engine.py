@@ -32,6 +32,7 @@ def estimate(n, pause, **options):
         return z**2
     params = {"mu": 12.0, "sigma": 42.0}
     return estimate_gradient(f, Pathwise(reparametrize.normal), params, n, chunk_size=10, **options)
+estimate(20, 0, progress=False)  # the first backward pass of a process takes longer
 """
 LONG = "estimate(500, 0.08)"  # 50 chunks on two threads: two seconds
 SHORT = "estimate(50, 0)"

@@ -228,6 +228,10 @@ def test_footnotes_quotations_and_links(first: BeautifulSoup) -> None:
     assert "https://example.org/" in hrefs
 
 
+def test_a_comment_is_not_shown(pages: Pages) -> None:
+    assert "no reader sees" not in str(pages("appendices/more"))
+
+
 def test_callouts(second: BeautifulSoup) -> None:
     note = one(second, "div.callout-note")
     assert words(one(note, ".admonition-title")).startswith("A note with")

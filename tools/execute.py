@@ -90,7 +90,11 @@ def execute(path: Path) -> float:
     started = time.monotonic()
     try:
         NotebookClient(
-            notebook, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(CHAPTERS)}}
+            notebook,
+            timeout=CELL_TIMEOUT,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(CHAPTERS)}},
+            extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it talks over TCP
         ).execute()
     except CellExecutionError as error:
         number = next(
