@@ -5,6 +5,7 @@
 CHAPTER ?=
 SEEDS ?= 20
 JOBS ?= 2
+ONLY ?=
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done; \
 	command -v python3 || echo missing)
@@ -36,7 +37,7 @@ test: $(READY)  ## run the unit tests and every chapter, comparing each printed 
 	@$(RUN) -m pytest -n $(JOBS) --dist loadscope
 
 test-browser: $(READY)  ## open every page in Chromium: links, search, themes, phone layout, accessibility
-	@$(RUN) -m tools.chromium && $(RUN) -m pytest tests/browser -n $(JOBS)
+	@$(RUN) -m tools.chromium && $(RUN) -m pytest tests/browser -n $(JOBS) -k "$(ONLY)"
 
 lighthouse: $(READY)  ## measure speed and accessibility of the pages of render/ with Lighthouse (needs Chromium and npx)
 	@$(RUN) -m tools.lighthouse

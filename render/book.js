@@ -1,5 +1,5 @@
 // A box that scrolls must be reachable with the keyboard, and one that does not should not be in the way. An observer
-// tells of boxes as they are laid out; to ask each for its size would lay out all of a long page at once.
+// tells of their sizes when the page is laid out; to ask each would lay it out once more.
 const scrollBoxes = document.querySelectorAll(".scroll-box, .pst-scrollable-table-container, div.highlight pre");
 const watcher = new ResizeObserver((entries) => {
   for (const { target } of entries) {
@@ -12,18 +12,6 @@ function watchScrollBoxes() {
   scrollBoxes.forEach((box) => watcher.observe(box));
 }
 document.fonts.ready.then(watchScrollBoxes);
-
-// Sections below the screen are laid out (reading.css) when they come near, or here, one at a time when there is nothing
-// else to do: only what is laid out is all there for screen readers.
-const waiting = [...document.querySelectorAll(".bd-article > section > section")];
-const whenIdle = (action) => ("requestIdleCallback" in window ? requestIdleCallback(action) : setTimeout(action, 50));
-function layOutNext() {
-  const section = waiting.shift();
-  if (!section) return;
-  section.style.contentVisibility = "visible";
-  whenIdle(layOutNext);
-}
-addEventListener("load", () => whenIdle(layOutNext));
 
 // "Back to top" is there below the first screen.
 const backToTop = document.getElementById("pst-back-to-top");
