@@ -43,6 +43,33 @@ def test_executing_twice_gives_the_same_file(folder: Path) -> None:
     assert all("execution" not in cell.metadata for cell in notebook.cells)
 
 
+def test_a_time_that_changed_alone_is_not_stored_anew(folder: Path) -> None:
+    """Each run counts how often it ran, as a clock that never shows the same twice."""
+    count = "import pathlib\np = pathlib.Path('runs')\np.write_text(p.read_text() + 'x' if p.exists() else 'x')\n"
+    source = count + "print('≈', len(p.read_text()), 'ms')"
+    path = chapter(folder, source, "print('1.0 ± 0.1')")
+    execute.execute(path)
+    execute.record(path)
+    first = path.read_bytes()
+    execute.execute(path)
+    assert path.read_bytes() == first
+    assert "≈ 1 ms" in first.decode()
+    (folder / "helpers" / "part.py").write_text("def f():\n    return 2\n")
+    execute.execute(path)
+    assert "≈ 3 ms" in path.read_text(), "the time was taken with older code"
+
+
+def test_a_number_that_changed_is_stored_with_the_times_of_its_run(folder: Path) -> None:
+    path = chapter(folder, "print('≈ 2 ms')\nprint('1.0 ± 0.1')")
+    execute.execute(path)
+    execute.record(path)
+    older = path.read_text().replace("≈ 2 ms\\n", "≈ 3 ms\\n").replace("1.0 ± 0.1\\n", "1.1 ± 0.1\\n")
+    path.write_text(older)
+    assert nbformat.read(path, as_version=4).cells[1].outputs[0].text == "≈ 3 ms\n1.1 ± 0.1\n"
+    execute.execute(path)
+    assert nbformat.read(path, as_version=4).cells[1].outputs[0].text == "≈ 2 ms\n1.0 ± 0.1\n"
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

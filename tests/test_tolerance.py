@@ -8,7 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from tests.tolerance import FACTOR, SIGMAS, disagreements
+from tests.tolerance import FACTOR, SIGMAS, disagreements, only_rough_numbers_differ
 
 TABLE = "     estimate ± standard error  exact\nmu     24.13 ± 2.66     24  z = +0.05"
 
@@ -25,6 +25,14 @@ TABLE = "     estimate ± standard error  exact\nmu     24.13 ± 2.66     24  z 
         ("1,234.0 ± 10.0", "1,250.0 ± 11.0"),
         ("no numbers", "no numbers"),
         ("exact 24", "exact   24"),
+        ("≈ 12.3 µs", "≈ 1,100.5 µs"),
+        ("≈ 900 µs a call", "≈ 1.1 ms a call"),
+        ("≈ 2 μs", "≈ 900 ns"),
+        ("≈ 59.0 s.", "≈ 1 s."),
+        ("≈ 4.1", "≈ 3.5e2"),
+        ("≈ 1,200,000 samples/s", "≈ 9e5 samples/s"),
+        ("≈ 12, then ≈ 3.5 times", "≈ 12.5, then ≈ 4 times"),
+        ("≈ 3 s, 1.0 ± 0.1, z = 1.00", "≈ 4 s, 1.1 ± 0.1, z = 2.00"),
         (TABLE, TABLE.replace("24.13 ± 2.66", "20.1 ± 2.5").replace("+0.05", "-1.56")),
     ],
 )
@@ -54,11 +62,36 @@ def test_what_agrees(stored: str, fresh: str) -> None:
         ("1.0 ± 0.1", "1.0", "numbers"),
         ("z = +1.02", "z = —", "words"),
         ("a\nb", "a b", "words"),
+        ("≈ 1.0 µs", "≈ 101 µs", "factor 100"),
+        ("≈ 1.0 ms", "≈ 9 µs", "factor 100"),
+        ("≈ 1.0 ms", "≈ 0 ms", "not finite and positive"),
+        ("≈ 1.0 ms", "≈ -1.0 ms", "not finite and positive"),
+        ("≈ 1.0 ms", "≈ nan ms", "not finite and positive"),
+        ("≈ inf", "≈ inf", "not finite and positive"),
+        ("≈ 3 samples", "≈ 3 sample", "words"),
+        ("≈ 3 s", "≈ 3", "words"),
+        ("≈ 3 MB", "≈ 3 GB", "words"),
+        ("≈ 3 s", "3 s", "words"),
+        ("about 3 s", "about 4 s", "words"),
+        ("≈ 24.0 ± 0.1", "≈ 30.0 ± 0.1", "combined standard errors"),
     ],
 )
 def test_what_does_not(stored: str, fresh: str, reason: str) -> None:
     found = disagreements(stored, fresh)
     assert any(reason in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh", "same"),
+    [
+        ("≈ 12.3 µs, 4.0 ± 0.1", "≈ 0.01 ms, 4.0 ± 0.1", True),
+        ("≈ 12.3 µs, 4.0 ± 0.1", "≈ 12.3 µs, 4.1 ± 0.1", False),
+        ("≈ 12.3 µs, z = 1.0", "≈ 12.3 µs, z = 1.1", False),
+        ("≈ 12.3 µs", "≈ 12.3 µs ", False),
+    ],
+)
+def test_texts_that_differ_in_rough_numbers_only(stored: str, fresh: str, same: bool) -> None:
+    assert only_rough_numbers_differ(stored, fresh) == same
 
 
 def test_false_alarms_are_as_rare_as_stated() -> None:
@@ -80,6 +113,7 @@ CELLS = {
     "estimate": ("print('mu 24.0 ± 0.5')", "mu 24.3 ± 0.6\n"),
     "z": ("print('z = +0.4')", "z = -1.2\n"),
     "words": ("print('the same')", "the same\n"),
+    "rough": ("print('≈ 3.2 µs')", "≈ 0.1 ms\n"),
     "value": ("'a 1.0 ± 0.1'", None),
     "drawing": (
         "from IPython.display import SVG\nSVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><text>12</text></svg>')",
@@ -97,6 +131,7 @@ FAULTS = {
     "extra number": ("estimate", "print('mu 24.0 ± 0.5 1.0 ± 0.1')"),
     "nothing printed": ("estimate", "pass"),
     "wrong z": ("z", "print('z = +6.0')"),
+    "wrong size": ("rough", "print('≈ 3.2 s')"),
     "wrong value": ("value", "'a 2.0 ± 0.1'"),
     "changed drawing": ("drawing", CELLS["drawing"][0].replace("12", "13")),
     "stray inf": ("words", "print('the same')\nprint(float('inf'))"),
