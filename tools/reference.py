@@ -20,7 +20,7 @@ HELPERS = ROOT / "helpers"
 PAGE = ROOT / "appendices" / "reference.qmd"
 PLACE = re.compile(r"(<!-- reference -->\n).*(<!-- end -->)", re.DOTALL)
 WIDTH = 110
-SHORT = 48  # a signature that is no longer stays on one line
+SHORT = 40  # a signature that is no longer stays on one line
 # What pandoc would read as markup or print as another character; each may stand behind a backslash.
 MARKUP = re.compile(r"[\\*&_^~$\[\]<>{}|#@'\"`]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.")
 
