@@ -17,8 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["format"]["html"]
 FIGURE = pypandoc.convert_text('::: {.explorable data-explore="passes"}\nText.\n:::\n', "html", format="markdown")
 SOURCE = '<a class="toc-action" href="{}/blob/main/chapters/04-page.ipynb">View source</a>'
-    '<div class="toc-actions"><a class="toc-action" href="{}/blob/main/chapters/04-page.ipynb">View source</a></div>'
-)
 
 Open = Callable[[str], Page]
 
