@@ -150,6 +150,7 @@ def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Tensor,
     for every law of independent coordinates with that mean and variance. f is twice differentiable at `point`.
     Source: Paisley, Blei and Jordan 2012, section 3; Mohamed et al. 2020, section 7.4.
     """
+    validate.instance("f", f, Callable, "a function")
     (point,) = validate.tensors(point=point)
     point = point.detach()
     size = point.numel()
