@@ -61,7 +61,7 @@ class Trials:
         return self.trials[name]
 
     def __str__(self) -> str:
-        head = ["", "bias", "variance", "", "calls of f", "ns", "variance × ns", "error"]
+        head = ["", "bias", "variance", "", "calls", "ns", "var × ns", "error"]
         tables = [[head] + [[name, *trial.row(label)] for name, trial in self.trials.items()] for label in self.goals]
         widths = [max(map(len, column)) for column in zip(*itertools.chain(*tables), strict=True)]
         widths[0] = max(map(len, [*self.trials, *self.failed]))
@@ -80,14 +80,16 @@ class Trials:
 
 
 def _text(estimate: Estimate) -> str:
-    text = str(estimate)
-    return text if len(text) < 24 else f"{estimate.mean:.3g} ± {estimate.standard_error:.2g}"
+    """`a ± s` with two digits of s: the table is wide enough."""
+    mean, error = estimate.mean.item(), estimate.standard_error.item()
+    digits = 1 - math.floor(math.log10(error)) if error > 0 else 9
+    return f"{mean:.{max(0, digits)}f} ± {error:.{max(0, digits)}f}" if digits < 9 else f"{mean:.6g} ± {error:.2g}"
 
 
 def _rough(value: float) -> str:
     """A figure that depends on the machine, to three digits."""
     digits = max(0, 2 - math.floor(math.log10(value)))
-    return f"≈ {value:,.{digits}f}" if digits < 6 else f"≈ {value:.2e}"
+    return f"≈ {value:,.{digits}f}" if 1e-3 < value < 1e6 else f"≈ {value:.2e}"
 
 
 def try_all(

@@ -56,7 +56,7 @@ def test_variances_have_their_closed_forms() -> None:
     for name, trial in found.trials.items():
         for parameter, variance in zip(NORMAL, closed[name], strict=True):
             spread, bias = trial.variance[parameter], trial.bias[parameter]
-            assert spread.standard_error < 0.02 * variance
+            assert spread.standard_error < 0.03 * variance
             assert abs(spread.mean - variance) < 5 * spread.standard_error
             assert abs(bias.mean) < 5 * bias.standard_error
             torch.testing.assert_close(spread.mean, trial.gradient[parameter].variance)
@@ -216,7 +216,7 @@ def test_the_table() -> None:
     found = try_all(torch.cos, candidates, NORMAL, 20_000, exact="pair", seed=SEED)
     lines = str(found).splitlines()
     assert lines[0] == "loc: bias against pair"
-    assert lines[1].split() == ["bias", "variance", "calls", "of", "f", "ns", "variance", "×", "ns", "error"]
+    assert lines[1].split() == ["bias", "variance", "calls", "ns", "var", "×", "ns", "error"]
     number = r"-?[\d.]+ ± [\d.]+"
     assert re.fullmatch(rf"pathwise +{number} +{number} +1 +≈ [\d,.]+ +≈ [\d,.]+ +≈ [\d.]+ %", lines[2])
     assert re.fullmatch(rf"pair +{number} +2 +≈ [\d,.]+ +≈ [\d,.]+ +≈ [\d.]+ %", lines[3])
