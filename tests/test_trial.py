@@ -115,6 +115,8 @@ def test_heavy_tails_are_marked() -> None:
     marked = [line.split("  ")[0].strip() for line in str(found).splitlines() if re.search(r"\d +!", line)]
     assert marked == ["heavy", "rare"]
     assert str(found).endswith("may be too small")
+    huge = {"huge": draws("normal_", std=1e100)}
+    assert try_all(square, huge, {"x": 1.0}, 1000, exact={"x": 0.0})["huge"].heavy == {"x"}
 
 
 def test_a_bias_is_found_with_its_error() -> None:
@@ -155,6 +157,17 @@ def test_a_vector_has_a_row_for_each_number_and_one_for_the_sum() -> None:
         f"logits[0]: exact {exact[0]:.7g}",
         f"logits[1]: exact {exact[1]:.7g}",
         "logits, sum: the whole vector",
+    ]
+
+
+def test_a_vector_beside_a_reference() -> None:
+    params = {"loc": torch.zeros(2), "scale": 1.0}
+    total = lambda z: (z**2).sum(1)  # noqa: E731
+    found = try_all(total, {"pathwise": PATHWISE, "pair": LeaveOneOut(td.Normal)}, params, 1000, exact="pair")
+    titles = [line for line in str(found).splitlines() if line.startswith(("loc", "scale"))]
+    assert titles == [f"{name}: bias against pair" for name in ("loc[0]", "loc[1]")] + [
+        "loc, sum: the whole vector",
+        "scale: bias against pair",
     ]
 
 
@@ -254,6 +267,7 @@ def call(**changes: Any) -> Any:
         ({"candidates": [PATHWISE]}, TypeError, "candidates must be a mapping of names to estimators"),
         ({"candidates": {}}, ValueError, "candidates must not be empty"),
         ({"candidates": {"a": 3}}, TypeError, r"candidates\['a'\] must be an estimator.*got 3"),
+        ({"candidates": {1: PATHWISE}}, TypeError, "the name of a candidate must be a string, got 1"),
         ({"params": {}}, ValueError, "params must not be empty"),
         ({"params": {"loc": "one", "scale": 1.0}}, TypeError, "loc must be a number or a tensor, got 'one'"),
         ({"n": 99}, ValueError, "n must be >= 100, got 99"),
