@@ -250,6 +250,18 @@ def _with_bar(results: Iterable[dict[str, _Moments]], n: int) -> Iterator[dict[s
             bar.close()
 
 
+def _target(name: str, value: Number, shape: torch.Size) -> Tensor:
+    """An exact value as a float64 tensor of the given shape, which a number fills."""
+    try:
+        target = torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number or a tensor, got {value!r}") from None
+    validate.within(name, target, -math.inf, math.inf, "finite")
+    if target.dim() > 0 and target.shape != shape:
+        raise ValueError(f"{name} must be a number or of shape {tuple(shape)}, got shape {tuple(target.shape)}")
+    return target.expand(shape)
+
+
 def compare(estimates: Mapping[str, Estimate], exact: Mapping[str, Number]) -> str:
     """A table with a line for each number: name, estimate ± standard error, exact value, z.
 
@@ -260,17 +272,7 @@ def compare(estimates: Mapping[str, Estimate], exact: Mapping[str, Number]) -> s
     rows = [("", "estimate ± standard error", "exact", "")]
     for name, estimate in estimates.items():
         validate.instance(f"estimates[{name!r}]", estimate, Estimate, "an Estimate")
-        try:
-            target = torch.as_tensor(exact[name], dtype=torch.float64)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"exact[{name!r}] must be a number or a tensor, got {exact[name]!r}") from None
-        validate.within(f"exact[{name!r}]", target, -math.inf, math.inf, "finite")
-        if target.dim() > 0 and target.shape != estimate.mean.shape:
-            raise ValueError(
-                f"exact[{name!r}] must be a number or of shape {tuple(estimate.mean.shape)}, "
-                f"got shape {tuple(target.shape)}"
-            )
-        target = target.expand(estimate.mean.shape)
+        target = _target(f"exact[{name!r}]", exact[name], estimate.mean.shape)
         for index in itertools.product(*map(range, estimate.mean.shape)):
             mean, error = estimate.mean[index].item(), estimate.standard_error[index].item()
             z = f"z = {(mean - target[index].item()) / error:+.2f}" if error > 0 else "z = —"
