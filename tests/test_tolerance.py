@@ -59,10 +59,10 @@ def test_what_agrees(stored: str, fresh: str) -> None:
         ("nan ± nan", "nan ± nan", "not finite"),
         ("1.5 ± 0.1", "1.5 ± inf", "not finite"),
         ("1.5 ± 0.1", "1.5 ± -0.1", "negative"),
-        ("z = +1.02", "z = +4.51", "within"),
-        ("z = +4.51", "z = +1.02", "within"),
-        ("z = +1.02", "z = nan", "within"),
-        ("z = -inf", "z = -inf", "within"),
+        ("z = +1.02", "z = +4.51", "over 4.5"),
+        ("z = +4.51", "z = +1.02", "over 4.5"),
+        ("z = +1.02", "z = nan", "not finite"),
+        ("z = -inf", "z = -inf", "not finite"),
         ("the estimate is 1.0 ± 0.1", "the result is 1.0 ± 0.1", "words"),
         ("exact 24", "exact 24.1", "words"),
         ("1.0 ± 0.1, 2.0 ± 0.1", "1.0 ± 0.1", "2 numbers were stored, 1 were printed"),
@@ -87,6 +87,7 @@ def test_what_agrees(stored: str, fresh: str) -> None:
 def test_what_does_not(stored: str, fresh: str, reason: str) -> None:
     found = disagreements(stored, fresh)
     assert any(reason in one for disagreement in found for one in disagreement.reasons), found
+    assert [disagreement.by_distance for disagreement in found] == [reason in ("over 4.5", "standard errors apart")]
 
 
 @pytest.mark.parametrize(

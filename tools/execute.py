@@ -132,7 +132,7 @@ def execute(path: Path) -> float:
     normalise(notebook)
     nbformat.validate(notebook)
     if stale([path]) or not says_the_same(stored, notebook):
-        _replace(path, nbformat.writes(notebook) + "\n")
+        replace(path, nbformat.writes(notebook) + "\n")
     return seconds
 
 
@@ -143,10 +143,10 @@ def record(path: Path) -> None:
         present = {p.stem for p in CHAPTERS.glob("*.ipynb")}
         updated = {name: print_ for name, print_ in recorded().items() if name in present}
         updated[path.stem] = fingerprint(path)
-        _replace(RECORD, json.dumps(updated, indent=2, sort_keys=True) + "\n")
+        replace(RECORD, json.dumps(updated, indent=2, sort_keys=True) + "\n")
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.stem}", delete=False) as file:
         file.write(text)
     os.chmod(file.name, 0o644)
