@@ -46,10 +46,10 @@ pdf: $(READY)  ## print the pages of render/ into one PDF, _book.pdf (needs Chro
 	@$(RUN) -m tools.pdf
 
 execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
-	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)"
+	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.report
 
-sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds
-	@$(RUN) -m tools.sweep --seeds $(SEEDS) --jobs $(JOBS)
+sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate must agree, and every z be normal
+	@$(RUN) -m tools.sweep --seeds $(SEEDS) --chapter "$(CHAPTER)"
 
 lab: $(READY)  ## open JupyterLab in chapters/
 	@$(RUN) -m jupyter lab --notebook-dir=chapters

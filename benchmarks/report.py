@@ -1,12 +1,13 @@
 """The results file as tables, and those tables in the performance appendix."""
 
 import json
-import re
 import statistics
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from tools.pages import fill
 
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).parent.parent / "appendices" / "performance.qmd"
@@ -109,12 +110,7 @@ PARTS = {"run": run, "table": table, "shortfalls": shortfalls, "rates": rates, "
 
 def into_page(page: str, results: dict[str, Any]) -> str:
     """The page with each part between its two comments made anew."""
-    for name, part in PARTS.items():
-        pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
-        page, count = re.subn(pattern, lambda m, part=part: f"{m[1]}\n{part(results)}\n\n{m[2]}", page, flags=re.DOTALL)
-        if count != 1:
-            raise ValueError(f"the page must hold the part {name!r} once, got {count}")
-    return page
+    return fill(page, {name: part(results) for name, part in PARTS.items()})
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import nbformat
@@ -26,6 +28,7 @@ ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "PYTHONHASHSEED": "0",
 }
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,8 @@ class Run:
 
 def rerun(path: Path, seed: int) -> Run:
     """Run the chapter at `path` with BOOK_SEED=`seed`. Safe to call from several threads."""
-    os.environ |= ENVIRONMENT  # before the first call: the server that runs are forked from inherits it
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    context.set_forkserver_preload(PRELOADED)
+    _start_server()
+    context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send, args=(sender, path, seed))
     process.start()
@@ -57,6 +58,19 @@ def rerun(path: Path, seed: int) -> Run:
         return Run([], error=f"its process ended with exit code {process.exitcode}")
     finally:
         process.join()
+
+
+def _start_server() -> None:
+    """Once, with an environment of its own."""
+    with _LOCK:
+        before = dict(os.environ)
+        os.environ |= ENVIRONMENT
+        try:
+            forkserver.set_forkserver_preload(PRELOADED)
+            forkserver.ensure_running()
+        finally:
+            os.environ.clear()
+            os.environ |= before
 
 
 def _send(sender: Connection, path: Path, seed: int) -> None:

@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from tests.tolerance import SIGMAS, Number, compare, numbers, standard_errors_apart
 from tools.execute import ROOT, chapters, fingerprint, replace
+from tools.report import PAGE, page
 from tools.rerun import Run, rerun
 
 STATE = ROOT / "build" / "sweep.jsonl"
@@ -184,8 +185,8 @@ def judge(paths: list[Path], runs: dict[tuple[str, int], Run]) -> dict[str, Any]
     independent = one_a_run(zs)
     distance, p = _ks(independent)
     wide = [float(np.mean([abs(z.value) > 2 for z in of_run])) for of_run in _grouped(zs)] or [0.0]
-    worst = max(zs, key=lambda z: abs(z.value), default=None)
-    expected = comparisons * BEYOND
+    worst = max(zs, key=lambda z: abs(z.value), default=Z("", 0, 0, 0, 0.0))
+    chance, expected = len(failed) - len(otherwise), comparisons * BEYOND
     return {
         "date": date.today().isoformat(),
         "seeds": len({seed for _, seed in runs}) // max(1, len(paths)),
@@ -194,10 +195,10 @@ def judge(paths: list[Path], runs: dict[tuple[str, int], Run]) -> dict[str, Any]
         "comparisons": comparisons,
         "failed": failed,
         "failed otherwise": otherwise,
-        "failed by chance": {"expected": expected, "p": float(stats.poisson.sf(len(failed) - 1, expected))},
+        "failed by chance": {"count": chance, "expected": expected, "p": float(stats.poisson.sf(chance - 1, expected))},
         "worst distance": max(apart),
         "z": len(zs),
-        "worst z": str(worst),
+        "worst z": asdict(worst),
         "beyond 2": {"share": float(np.mean(wide)), "error": float(stats.sem(wide)) if len(wide) > 1 else math.nan},
         "places": len(places),
         "departing places": {
@@ -240,9 +241,9 @@ def text(found: dict[str, Any]) -> str:
     lines += [f"{place}: Kolmogorov-Smirnov p = {p:.2g} after Holm" for place, p in found["departing places"].items()]
     chance, one, wide = found["failed by chance"], found["one a run"], found["beyond 2"]
     lines += [
-        f"{found['runs']} runs, {found['comparisons']} comparisons: {len(found['failed'])} runs with a failed one, "
-        f"{chance['expected']:.2g} expected by chance",
-        f"worst {found['worst z']}; a stored and a fresh estimate at most {found['worst distance']:.2f} apart",
+        f"{found['runs']} runs, {found['comparisons']} comparisons: {chance['count']} runs failed by distance, "
+        f"{chance['expected']:.2g} expected by chance; {len(found['failed otherwise'])} otherwise",
+        f"worst: {Z(**found['worst z'])}; a stored and a fresh estimate at most {found['worst distance']:.2f} apart",
         f"{found['places']} places with a z: least Kolmogorov-Smirnov p after Holm {found['least p of a place']:.2g}",
         f"one z a run, {one['n']} independent: Kolmogorov-Smirnov D = {one['distance']:.3f}, p = {one['p']:.2g}",
         f"z beyond 2: {wide['share']:.2%} ± {wide['error']:.2%}, a normal has {2 * stats.norm.sf(2):.2%}",
@@ -266,6 +267,7 @@ def main() -> int:
     if arguments.seeds >= STORED_FROM and paths == chapters():
         REPORT.parent.mkdir(exist_ok=True)
         replace(REPORT, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        replace(PAGE, page())
     return not all(verdicts(found).values())
 
 
