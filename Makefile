@@ -33,8 +33,10 @@ book: $(READY)  ## render the HTML book into _book/ (with quarto if it is on PAT
 		quarto render --to html && echo "rendered by quarto: open _book/index.html"; \
 	else $(RUN) -m render; fi
 
+# One thread a worker: the workers are parallel already, and torch's threads would wait for each other by spinning.
+test: export OMP_NUM_THREADS ?= 1
 test: $(READY)  ## run the unit tests and every chapter, comparing each printed estimate
-	@$(RUN) -m pytest -n $(JOBS) --dist loadscope
+	@$(RUN) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 test-browser: $(READY)  ## open every page in Chromium: links, search, themes, phone layout, accessibility
 	@$(RUN) -m tools.chromium && $(RUN) -m pytest tests/browser -n $(JOBS) -k "$(ONLY)"

@@ -51,7 +51,7 @@ def test_chapters(paths: list[Path]) -> None:
     assert "| @sec-one | 7 s | 2 | 3 | -2.00 |\n| @sec-two | 7 s | 2 | 0 | — |\n| all | 14 s | 4 | 3 | |" in text
     assert text.endswith("All were executed with Python 3.11.7, torch 2.6.0 and NumPy 1.26.4.")
     assert "- @sec-two: Python 3.11.7, torch 2.13.0 and" in report.executions(paths, record(torch="2.13.0"))
-    with pytest.raises(SystemExit, match="01-one.ipynb was never executed: run `make execute`"):
+    with pytest.raises(SystemExit, match=r"01-one\.ipynb was never executed"):
         report.executions(paths, {})
 
 
@@ -77,7 +77,7 @@ def test_sweep(paths: list[Path]) -> None:
     for part in (
         "On 2026-11-24 each chapter ran with 100 other seeds: 200 runs, 9,000 comparisons, 4,000 z.",
         "| runs with a comparison beyond 4.5 | 1 | 0.061 by chance |",
-        "| largest z | -4.61 | |",
+        "| largest z | -4.61 |  |",
         "| share of z beyond ± 2 | 4.56% ± 0.10% | 4.55% |",
         "changed since then for @sec-two.",
     ):

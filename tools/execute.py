@@ -174,7 +174,8 @@ def record(path: Path, seconds: float) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         present = {p.stem for p in CHAPTERS.glob("*.ipynb")}
         updated = {name: entry for name, entry in recorded().items() if name in present}
-        versions = {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "torch")}}
+        versions = {name: version(name).partition("+")[0] for name in ("numpy", "torch")}  # +cpu is the machine's
+        versions["python"] = platform.python_version()
         updated[path.stem] = {"fingerprint": fingerprint(path), "seconds": round(seconds), "versions": versions}
         replace(RECORD, json.dumps(updated, indent=2, sort_keys=True) + "\n")
 
