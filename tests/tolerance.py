@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty
+from textwrap import indent
 from types import MethodType
 from typing import Any
 from xml.etree import ElementTree
@@ -166,12 +167,10 @@ def _estimate_reason(old: Number, new: Number) -> str | None:
     if old.error == new.error == 0:
         return None if math.isclose(old.value, new.value, rel_tol=RELATIVE) else f"{shown}: exact values differ"
     apart = standard_errors_apart(old, new)
+    distance = f"{apart:.1f} combined standard errors apart"
     if max(old.error, new.error) > FACTOR * min(old.error, new.error):
-        return (
-            f"{shown}: the standard errors differ by more than a factor {FACTOR:g} "
-            f"(the estimates are {apart:.1f} combined standard errors apart)"
-        )
-    return None if apart <= SIGMAS else f"{shown}: {apart:.1f} combined standard errors apart, {_TOO_FAR}"
+        return f"{shown}:\n  the standard errors differ by more than a factor {FACTOR:g}; {distance}"
+    return None if apart <= SIGMAS else f"{shown}:\n  {distance}, {_TOO_FAR}"
 
 
 def _rough_reason(old: Number, new: Number) -> str | None:
@@ -253,8 +252,8 @@ def _compare(cell: IPyNbCell, test: list[Any], ref: list[Any], skip_compare: Any
     """In the place of nbval's compare_outputs: this comparison, then nbval's own with the stored texts put in."""
     found = compare(ref, test, nonfinite="shows-nonfinite" in cell.cell.metadata.get("tags", []))
     if found:
-        cell.comparison_traceback = [report(cell.cell, found, _printing_lines(cell.parent.kernel))]
-        cell.comparison_traceback.insert(0, f"{cell.parent.path.name}, cell {cell.cell_num}")
+        where = f"{cell.parent.path.name}, cell {cell.cell_num}"
+        cell.comparison_traceback = [where, report(cell.cell, found, _printing_lines(cell.parent.kernel))]
         return False
     old, new = _places(ref), _places(test)
     for key in new:
@@ -268,11 +267,11 @@ def report(cell: Any, found: list[Disagreement], printing_lines: list[int]) -> s
     blocks = []
     for disagreement in found:
         stored, fresh = _aligned(disagreement.stored, disagreement.fresh)
-        block = [f"  stored  {stored}", f"  now     {fresh}", *(f"  {reason}" for reason in disagreement.reasons)]
+        block = [f"stored  {stored}", f"now     {fresh}", *disagreement.reasons]
         if line := _origin(cell.source, disagreement, printing_lines):
-            block.append(f"  printed by line {line}: {cell.source.splitlines()[line - 1].strip()}")
+            block.append(f"printed by line {line}: {cell.source.splitlines()[line - 1].strip()}")
         blocks.append("\n".join(block))
-    return "\n\n".join(blocks) + "\n"
+    return indent("\n\n".join(blocks), "  ") + "\n"
 
 
 def _aligned(*lines: str) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ def failures(cells: list[Any], run: Run) -> tuple[list[str], bool]:
     for number, (cell, fresh) in enumerate(zip(cells, run.outputs, strict=True)):
         allowed = "shows-nonfinite" in cell.metadata.get("tags", [])
         for found in compare(cell.outputs, fresh, nonfinite=allowed):
-            lines.append(f"cell {number}: {'; '.join(found.reasons)} | {found.fresh}")
+            lines.append(f"cell {number}: {' '.join('; '.join(found.reasons).split())} | {found.fresh}")
             by_distance &= found.by_distance
     return lines, by_distance
 
