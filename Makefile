@@ -33,8 +33,10 @@ book: $(READY)  ## render the HTML book into _book/ (with quarto if it is on PAT
 		quarto render --to html && echo "rendered by quarto: open _book/index.html"; \
 	else $(RUN) -m render; fi
 
+# One thread a worker: the workers are parallel already, and torch's threads would wait for each other by spinning.
+test: export OMP_NUM_THREADS ?= 1
 test: $(READY)  ## run the unit tests and every chapter, comparing each printed estimate
-	@$(RUN) -m pytest -n $(JOBS) --dist loadscope
+	@$(RUN) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 test-browser: $(READY)  ## open every page in Chromium: links, search, themes, phone layout, accessibility
 	@$(RUN) -m tools.chromium && $(RUN) -m pytest tests/browser -n $(JOBS) -k "$(ONLY)"
@@ -46,13 +48,14 @@ pdf: $(READY)  ## print the pages of render/ into one PDF, _book.pdf (needs Chro
 	@$(RUN) -m tools.pdf
 
 execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
-	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.reference
+	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.report && \
+		$(RUN) -m tools.reference
 
 reference: $(READY)  ## write the reference of helpers anew from its docstrings (make execute does it too)
 	@$(RUN) -m tools.reference
 
-sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds
-	@$(RUN) -m tools.sweep --seeds $(SEEDS) --jobs $(JOBS)
+sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate must agree, and every z be normal
+	@$(RUN) -m tools.sweep --seeds $(SEEDS) --chapter "$(CHAPTER)"
 
 lab: $(READY)  ## open JupyterLab in chapters/
 	@$(RUN) -m jupyter lab --notebook-dir=chapters

@@ -1,14 +1,14 @@
 """The results file as tables, and those tables in the book: in the performance appendix and in a chapter."""
 
 import json
-import re
 import statistics
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
+
+from tools.pages import fill
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_name("results.json")
@@ -132,26 +132,16 @@ PARTS = {
 }
 
 
-def into_text(text: str, results: dict[str, Any], parts: Sequence[str]) -> str:
-    """The text with each part between its two comments made anew."""
-    for name in parts:
-        pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
-        made = f"\n{PARTS[name](results)}\n\n"
-        text, count = re.subn(pattern, lambda m, made=made: m[1] + made + m[2], text, flags=re.DOTALL)
-        if count != 1:
-            raise ValueError(f"the page must hold the part {name!r} once, got {count}")
-    return text
-
-
 def into_page(path: Path, results: dict[str, Any]) -> str:
     """The file of a page as it should be; of a notebook, the one markdown cell that holds the parts is changed."""
+    made = {name: PARTS[name](results) for name in PAGES[path]}
     if path.suffix != ".ipynb":
-        return into_text(path.read_text(), results, PAGES[path])
+        return fill(path.read_text(), made)
     notebook = nbformat.read(path, as_version=4)
     cells = [c for c in notebook.cells if c.cell_type == "markdown" and "<!-- results:" in c.source]
     if len(cells) != 1:
         raise ValueError(f"{path.name} must hold its results in one markdown cell, got {len(cells)}")
-    cells[0].source = into_text(cells[0].source, results, PAGES[path])
+    cells[0].source = fill(cells[0].source, made)
     return nbformat.writes(notebook) + "\n"
 
 

@@ -1,5 +1,7 @@
 """`make execute` stores what a run gives, and nothing when it fails."""
 
+import os
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,7 +12,10 @@ from tools import execute
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's shape with one chapter to execute."""
+    """A copy of the project's shape with one chapter to execute; what `main` sets in the environment is put back."""
+    for name in ("TQDM_DISABLE", "BOOK_SEED", "PYTHONHASHSEED", "MPLBACKEND"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+        monkeypatch.delenv(name)
     (tmp_path / "helpers").mkdir()
     (tmp_path / "helpers" / "part.py").write_text("def f():\n    return 1\n")
     (tmp_path / "requirements.lock").write_text("torch==1\n")
@@ -49,7 +54,6 @@ def test_a_time_that_changed_alone_is_not_stored_anew(folder: Path) -> None:
     source = count + "print('≈', len(p.read_text()), 'ms')"
     path = chapter(folder, source, "print('1.0 ± 0.1')")
     execute.execute(path)
-    execute.record(path)
     first = path.read_bytes()
     execute.execute(path)
     assert path.read_bytes() == first
@@ -62,7 +66,6 @@ def test_a_time_that_changed_alone_is_not_stored_anew(folder: Path) -> None:
 def test_a_number_that_changed_is_stored_with_the_times_of_its_run(folder: Path) -> None:
     path = chapter(folder, "print('≈ 2 ms')\nprint('1.0 ± 0.1')")
     execute.execute(path)
-    execute.record(path)
     older = path.read_text().replace("≈ 2 ms\\n", "≈ 3 ms\\n").replace("1.0 ± 0.1\\n", "1.1 ± 0.1\\n")
     path.write_text(older)
     assert nbformat.read(path, as_version=4).cells[1].outputs[0].text == "≈ 3 ms\n1.1 ± 0.1\n"
@@ -73,34 +76,83 @@ def test_a_number_that_changed_is_stored_with_the_times_of_its_run(folder: Path)
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("raise RuntimeError('boom')", "cell 2 failed: RuntimeError: boom"),
-        ("import sys; print('x', file=sys.stderr)", "cell 2 wrote to standard error: x"),
-        ("from IPython.display import HTML\nHTML('<b>x</b>')", "cell 2 shows HTML"),
+        ("#| label: x\nraise RuntimeError('boom')", "cell 1 failed: RuntimeError: boom"),
+        ("import sys; print('x', file=sys.stderr)", "cell 1 wrote to standard error: x"),
+        ("from IPython.display import HTML\nHTML('<b>x</b>')", "cell 1 shows HTML"),
+        ("object()", "cell 1 shows what differs from run to run or between machines: 0x"),
+        ("import os; os._exit(1)", "cell 1 ended its kernel"),
+        ("import time; time.sleep(60)", "cell 1 ran for more than 2 s"),
     ],
 )
-def test_a_bad_cell_is_named_and_the_old_file_stays(folder: Path, source: str, reason: str) -> None:
+def test_a_bad_cell_is_named_and_the_old_file_stays(
+    folder: Path, source: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     path = chapter(folder, "1", source)
     before = path.read_bytes()
-    with pytest.raises(execute.ChapterError, match=reason):
-        execute.execute(path)
+    if "sleep" in source:
+        monkeypatch.setattr(execute, "CELL_TIMEOUT", 2)
+    monkeypatch.setattr(sys, "argv", ["execute"])
+    assert execute.main() == 1
+    shown = capsys.readouterr().err
+    assert f"{path.name}: {reason}" in shown
+    assert f"the cell begins: {source.splitlines()[-1] if '#|' in source else source.splitlines()[0]}" in shown
     assert path.read_bytes() == before
-    assert [p.name for p in path.parent.iterdir() if p.suffix == ".ipynb"] == [path.name]
+    assert sorted(p.name for p in path.parent.iterdir()) == [path.name, "_metadata.yml"]
+
+
+def test_only_what_is_out_of_date_is_executed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """And `make test` says which chapter that is, and what to do."""
+    path = chapter(folder, "print('z = 1.00')")
+    monkeypatch.setattr(sys, "argv", ["execute", "--check"])
+    assert execute.main() == 1
+    assert "01-one.ipynb: its outputs are older than its code, helpers or versions: run `make execute`" in (
+        capsys.readouterr().out
+    )
+    monkeypatch.setattr(sys, "argv", ["execute"])
+    assert execute.main() == 0
+    assert execute.complaints([path]) == []
+    files = path, execute.RECORD
+    before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+    assert execute.main() == 0
+    assert "all 1 chapters are up to date" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["execute", "--chapter", "01"])
+    assert execute.main() == 0
+    assert [(file.read_bytes(), file.stat().st_mtime_ns) for file in files] == before
+    entry = execute.recorded()["01-one"]
+    assert set(entry) == {"fingerprint", "seconds", "versions"}
+    assert set(entry["versions"]) == {"python", "numpy", "torch"}
+
+
+def test_half_a_file_is_never_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "chapters" / "01-one.ipynb"
+    path.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(execute.os, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        execute.replace(path, "new")
+    assert path.read_text() == "old"
+    assert sorted(p.name for p in path.parent.iterdir()) == [path.name, "_metadata.yml"]
 
 
 def test_what_makes_stored_outputs_stale(folder: Path) -> None:
     path = chapter(folder, "1")
     assert execute.stale([path]) == [path]
-    execute.record(path)
+    execute.record(path, 1.2)
     assert execute.stale([path]) == []
     helper = folder / "helpers" / "part.py"
     helper.write_text("# a comment changes nothing\n" + helper.read_text())
     assert execute.stale([path]) == []
     helper.write_text(helper.read_text().replace("1", "2"))
     assert execute.stale([path]) == [path]
-    execute.record(path)
+    execute.record(path, 1.2)
     (folder / "requirements.lock").write_text("torch==2\n")
     assert execute.stale([path]) == [path]
-    execute.record(path)
+    execute.record(path, 1.2)
     chapter(folder, "2")
     assert execute.stale([path]) == [path]
 

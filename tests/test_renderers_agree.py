@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,14 @@ def by_quarto(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return book / "_book"
 
 
+@cache
+def sources(book: str) -> dict[str, Outline]:
+    return from_sources(read_book(BOOKS[book]))
+
+
 @pytest.mark.parametrize(("book", "page"), PAGES)
 def test_render_shows_what_the_sources_say(rendered: dict[str, Path], book: str, page: str) -> None:
-    wanted = from_sources(read_book(BOOKS[book]))[page]
+    wanted = sources(book)[page]
     found = from_render(rendered[book] / f"{page}.html")
     assert found.headings == wanted.headings
     assert found.numbers == wanted.numbers
@@ -54,7 +60,7 @@ def test_render_shows_what_the_sources_say(rendered: dict[str, Path], book: str,
 
 @pytest.mark.parametrize("page", [page for book, page in PAGES if book == "book"])
 def test_quarto_shows_what_the_sources_say(by_quarto: Path, page: str) -> None:
-    wanted = from_sources(read_book(ROOT))[page]
+    wanted = sources("book")[page]
     found = from_quarto(by_quarto / f"{page}.html")
     is_numbered = any(number for number, _ in wanted.headings)
     assert [text for _, text in found.headings] == [text for _, text in wanted.headings]
@@ -65,7 +71,7 @@ def test_quarto_shows_what_the_sources_say(by_quarto: Path, page: str) -> None:
 
 
 def test_the_sources_hold_something_of_each_kind() -> None:
-    outlines = from_sources(read_book(ROOT))
+    outlines = sources("book")
     kinds = {label.partition("-")[0] for outline in outlines.values() for label in outline.numbers}
     referred = {label.partition("-")[0] for outline in outlines.values() for label, _ in outline.references}
     assert kinds == {"fig", "tbl", "eq"}

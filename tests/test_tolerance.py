@@ -8,7 +8,15 @@ import nbformat
 import numpy as np
 import pytest
 
-from tests.tolerance import FACTOR, SIGMAS, disagreements, only_rough_numbers_differ
+from tests.tolerance import (
+    FACTOR,
+    SIGMAS,
+    Disagreement,
+    compare,
+    disagreements,
+    only_rough_numbers_differ,
+    report,
+)
 
 TABLE = "     estimate ± standard error  exact\nmu     24.13 ± 2.66     24  z = +0.05"
 
@@ -43,7 +51,7 @@ def test_what_agrees(stored: str, fresh: str) -> None:
 @pytest.mark.parametrize(
     ("stored", "fresh", "reason"),
     [
-        ("24.13 ± 0.10", "24.80 ± 0.10", "combined standard errors"),
+        ("24.13 ± 0.10", "24.80 ± 0.10", "over 4.5"),
         ("24.13 ± 0.10", "24.13 ± 0.21", "factor"),
         ("24.13 ± 0.10", "24.13 ± 0", "factor"),
         ("0 ± 0", "0.001 ± 0", "exact values differ"),
@@ -51,10 +59,10 @@ def test_what_agrees(stored: str, fresh: str) -> None:
         ("nan ± nan", "nan ± nan", "not finite"),
         ("1.5 ± 0.1", "1.5 ± inf", "not finite"),
         ("1.5 ± 0.1", "1.5 ± -0.1", "negative"),
-        ("z = +1.02", "z = +4.51", "within"),
-        ("z = +4.51", "z = +1.02", "within"),
-        ("z = +1.02", "z = nan", "within"),
-        ("z = -inf", "z = -inf", "within"),
+        ("z = +1.02", "z = +4.51", "over 4.5"),
+        ("z = +4.51", "z = +1.02", "over 4.5"),
+        ("z = +1.02", "z = nan", "not finite"),
+        ("z = -inf", "z = -inf", "not finite"),
         ("the estimate is 1.0 ± 0.1", "the result is 1.0 ± 0.1", "words"),
         ("exact 24", "exact 24.1", "words"),
         ("1.0 ± 0.1, 2.0 ± 0.1", "1.0 ± 0.1", "2 numbers were stored, 1 were printed"),
@@ -73,12 +81,13 @@ def test_what_agrees(stored: str, fresh: str) -> None:
         ("≈ 3 MB", "≈ 3 GB", "words"),
         ("≈ 3 s", "3 s", "words"),
         ("about 3 s", "about 4 s", "words"),
-        ("≈ 24.0 ± 0.1", "≈ 30.0 ± 0.1", "combined standard errors"),
+        ("≈ 24.0 ± 0.1", "≈ 30.0 ± 0.1", "over 4.5"),
     ],
 )
 def test_what_does_not(stored: str, fresh: str, reason: str) -> None:
     found = disagreements(stored, fresh)
-    assert any(reason in line for line in found), found
+    assert any(reason in one for disagreement in found for one in disagreement.reasons), found
+    assert [disagreement.by_distance for disagreement in found] == [reason == "over 4.5"]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +133,9 @@ CELLS = {
 
 FAULTS = {
     "drift": ("estimate", "print('mu 27.9 ± 0.5')"),
+    "another line": ("estimate", "print('mu 24.0 ± 0.5')\nprint('a line')"),
+    "to standard error": ("words", "import sys\nprint('the same')\nprint('x', file=sys.stderr)"),
+    "shown, not printed": ("value", "display('a 1.0 ± 0.1')"),
     "wrong standard error": ("estimate", "print('mu 24.0 ± 5.0')"),
     "changed word": ("words", "print('the sane')"),
     "nan": ("estimate", "print('mu nan ± nan')"),
@@ -168,4 +180,101 @@ def test_nbval_is_green_where_it_should_be_and_red_for_each_fault(
     result.assert_outcomes(passed=len(CELLS), failed=len(FAULTS) + 1)
     red = {line.split(" - ")[0] for line in result.outlines if line.startswith("FAILED")}
     assert red == {f"FAILED bad.ipynb::Cell {i}" for i in range(len(FAULTS) + 1)}
-    result.stdout.fnmatch_lines(["*stored 24.3 ± 0.6, now 27.9 ± 0.5: 4.6 combined standard errors apart*"])
+
+
+LOOP = """\
+#| label: tbl-loop
+for name, value in {"mu": 24.0, "sigma": 84.01}.items():
+    line = show(name, value)
+    print(f"{name} is")
+    print(line)
+"""
+WRITES = """\
+import sys
+print("first", end=" ")
+sys.stdout.write("2.0 ± 0.1\\n\\n")
+print()
+"""
+VALUE = """\
+a = 1
+(
+    "1.0 ± 0.1"
+)
+"""
+
+
+def test_a_failure_tells_where_and_by_how_much(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chapter, cell, both lines in columns, the distance, and the line of the cell that printed it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+
+    def cell(source: str, text: str | None = None, value: str | None = None) -> nbformat.NotebookNode:
+        outputs = []
+        if text:
+            outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+        elif value:
+            outputs = [nbformat.v4.new_output("execute_result", {"text/plain": value}, execution_count=1)]
+        return nbformat.v4.new_code_cell(source, execution_count=1, outputs=outputs)
+
+    cells = [
+        cell("def show(name, value):\n    return f'{name} {value} ± 0.1'"),
+        cell(LOOP, "mu is\nmu 24.1 ± 0.1\nsigma is\nsigma 100.0 ± 0.1\n"),
+        cell(WRITES, "first 3.0 ± 0.1\n\n\n"),
+        cell(VALUE, value="'3.0 ± 0.1'"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), pytester.path / "04-sample.ipynb")
+    result = pytester.runpytest_subprocess("--nbval", "-p", "tests.tolerance", "--color=no", "04-sample.ipynb")
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "04-sample.ipynb, cell 1",
+            "  stored  sigma 100.0 ± 0.1",
+            "  now     sigma 84.01 ± 0.1",
+            "  stored 100 ± 0.1, now 84.01 ± 0.1:",
+            "    113.1 combined standard errors apart, over 4.5",
+            "  printed by line 5: print(line)",
+            "04-sample.ipynb, cell 2",
+            '  printed by line 2: print("first", end=" ")',
+            "04-sample.ipynb, cell 3",
+            "  printed by line 2: (",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*24.1 ± 0.1*")
+
+
+def test_the_example_in_the_book_is_what_the_plugin_says() -> None:
+    page = (Path(__file__).parent.parent / "appendices" / "how-it-is-tested.qmd").read_text()
+    example = page.split("```text\n04-pytorch.ipynb, cell 13\n")[1].split("```")[0]
+    found = disagreements(
+        "sigma  84.0492 ± 0.0384  84  z = +1.28", "sigma  89.1673 ± 0.0406  84  z = +127.14", "stdout"
+    )
+    assert report(nbformat.v4.new_code_cell("\nprint(compare(many, exact))"), found, [2]) == example
+
+
+def test_lines_stand_in_columns_below_one_another() -> None:
+    found = Disagreement(0, "mu  9.0 ± 0.1   exact  9", "sigma  110.0 ± 0.1  exact 9", ("why",), "stdout")
+    assert report(nbformat.v4.new_code_cell("print(1)"), [found], [1]).splitlines() == [
+        "  stored  mu      9.0 ± 0.1 exact 9",
+        "  now     sigma 110.0 ± 0.1 exact 9",
+        "  why",
+        "  printed by line 1: print(1)",
+    ]
+
+
+def test_outputs_of_a_cell_are_compared_by_kind() -> None:
+    """The order of kinds does not matter, pixels neither; kind and number of outputs do."""
+    stream = nbformat.v4.new_output("stream", name="stdout", text="1.0 ± 0.1")
+    picture = nbformat.v4.new_output("display_data", {"image/png": "A", "text/plain": "<Figure>"})
+    other = nbformat.v4.new_output("display_data", {"image/png": "B", "text/plain": "<Figure>"})
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="p must be < 1, got 2")
+    changed = nbformat.v4.new_output("error", ename="ValueError", evalue="p must be < 1, got 3")
+    assert compare([stream, picture, error], [other, error, stream]) == []
+    assert compare([], []) == []
+    for stored, fresh in [
+        ([stream], []),
+        ([], [stream]),
+        ([stream], [stream, stream]),
+        ([picture], [stream]),
+        ([error], [changed]),
+        ([error], []),
+    ]:
+        assert compare(stored, fresh) != []

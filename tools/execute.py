@@ -13,15 +13,18 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
+import re
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
 from tests.tolerance import only_rough_numbers_differ
@@ -30,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
 RECORD = CHAPTERS / "executed.json"
 CELL_TIMEOUT = 120
+# The address of an object, the kernel's file, a folder of this machine.
+_MACHINE = re.compile("|".join([r"\b0x[0-9a-f]{6,}\b", r"ipykernel_\d+", re.escape(str(ROOT))]))
 
 
 class ChapterError(Exception):
@@ -54,14 +59,24 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(json.dumps([code, helpers, lock, *data]).encode()).hexdigest()[:16]
 
 
-def recorded() -> dict[str, str]:
-    return json.loads(RECORD.read_text()) if RECORD.exists() else {}
+def recorded() -> dict[str, dict[str, Any]]:
+    """What `executed.json` holds of each chapter: fingerprint, whole seconds of the run, versions."""
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    return {name: entry for name, entry in record.items() if isinstance(entry, dict)}
 
 
 def stale(paths: list[Path]) -> list[Path]:
     """The chapters whose stored outputs are older than what they come from."""
     record = recorded()
-    return [path for path in paths if record.get(path.stem) != fingerprint(path)]
+    return [path for path in paths if record.get(path.stem, {}).get("fingerprint") != fingerprint(path)]
+
+
+def complaints(paths: list[Path]) -> list[str]:
+    """A line for each chapter whose stored outputs are out of date."""
+    return [
+        f"{path.name}: its outputs are older than its code, helpers or versions: run `make execute`"
+        for path in stale(paths)
+    ]
 
 
 def normalise(notebook: Any) -> None:
@@ -88,6 +103,12 @@ def normalise(notebook: Any) -> None:
         cell.outputs = merged
 
 
+def _texts(output: Any) -> str:
+    """All text of an output, pictures of pixels left out."""
+    data = [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/p")]
+    return "\n".join([output.get("text", ""), *output.get("traceback", []), *data])
+
+
 def says_the_same(old: Any, new: Any) -> bool:
     """Whether two normalised notebooks are equal but for the figures in their outputs that depend on the machine."""
     if isinstance(old, str) and isinstance(new, str):
@@ -100,13 +121,21 @@ def says_the_same(old: Any, new: Any) -> bool:
 
 
 def execute(path: Path) -> float:
-    """Run one chapter and store its outputs; returns the seconds it took. The old file stays if anything fails.
+    """Run one chapter and store its outputs and how they came about; returns the seconds it took.
 
-    It also stays where the run confirms it: same code, helpers and versions, and the same outputs but for
-    figures that depend on the machine (`≈ 12.3 µs`).
+    The old file stays if anything fails. It also stays where the run confirms it: same code, helpers and
+    versions, and the same outputs but for figures that depend on the machine (`≈ 12.3 µs`).
     """
     notebook = nbformat.read(path, as_version=4)
     stored = copy.deepcopy(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    running = []
+
+    def fault(number: int, why: str) -> ChapterError:
+        """Cells are counted as nbval does: those with code, from 0."""
+        lines = [line for line in code[number].source.splitlines() if not line.startswith("#|")] or [""]
+        return ChapterError(f"{path.name}: cell {number} {why}\n    the cell begins: {lines[0]}")
+
     started = time.monotonic()
     try:
         NotebookClient(
@@ -115,43 +144,55 @@ def execute(path: Path) -> float:
             kernel_name="python3",
             resources={"metadata": {"path": str(CHAPTERS)}},
             extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it talks over TCP
+            on_cell_execute=lambda cell, cell_index: running.append(cell_index),
         ).execute()
     except CellExecutionError as error:
-        number = next(
-            i for i, c in enumerate(notebook.cells) if any(o.output_type == "error" for o in c.get("outputs", []))
-        )
-        raise ChapterError(f"{path.name}: cell {number} failed: {error.ename}: {error.evalue}") from None
-    except TimeoutError:
-        raise ChapterError(f"{path.name}: a cell ran for more than {CELL_TIMEOUT} s") from None
+        raise fault(len(running) - 1, f"failed: {error.ename}: {error.evalue}") from None
+    except CellTimeoutError:
+        raise fault(len(running) - 1, f"ran for more than {CELL_TIMEOUT} s") from None
+    except DeadKernelError:
+        raise fault(len(running) - 1, "ended its kernel") from None
     seconds = time.monotonic() - started
-    for number, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", []):
+    for number, cell in enumerate(code):
+        for output in cell.outputs:
             if output.output_type == "stream" and output.name == "stderr":
-                raise ChapterError(f"{path.name}: cell {number} wrote to standard error: {output.text.strip()[:200]}")
+                raise fault(number, f"wrote to standard error: {output.text.strip()[:200]}")
             if "text/html" in output.get("data", {}):
-                raise ChapterError(f"{path.name}: cell {number} shows HTML; print text or draw a picture")
+                raise fault(number, "shows HTML; print text or draw a picture")
+            if trace := _MACHINE.search(_texts(output)):
+                raise fault(number, f"shows what differs from run to run or between machines: {trace[0]}")
     normalise(notebook)
     nbformat.validate(notebook)
     if stale([path]) or not says_the_same(stored, notebook):
-        _replace(path, nbformat.writes(notebook) + "\n")
+        replace(path, nbformat.writes(notebook) + "\n")
+        record(path, seconds)
     return seconds
 
 
-def record(path: Path) -> None:
-    """Note that the stored outputs of `path` belong to its present code."""
+def record(path: Path, seconds: float) -> None:
+    """Note that the stored outputs of `path` belong to its present code, how long they took and by which versions."""
     with open(ROOT / "chapters" / "_metadata.yml") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         present = {p.stem for p in CHAPTERS.glob("*.ipynb")}
-        updated = {name: print_ for name, print_ in recorded().items() if name in present}
-        updated[path.stem] = fingerprint(path)
-        _replace(RECORD, json.dumps(updated, indent=2, sort_keys=True) + "\n")
+        updated = {name: entry for name, entry in recorded().items() if name in present}
+        versions = {name: version(name).partition("+")[0] for name in ("numpy", "torch")}  # +cpu is the machine's
+        versions["python"] = platform.python_version()
+        updated[path.stem] = {"fingerprint": fingerprint(path), "seconds": round(seconds), "versions": versions}
+        replace(RECORD, json.dumps(updated, indent=2, sort_keys=True) + "\n")
 
 
-def _replace(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.stem}", delete=False) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+def replace(path: Path, text: str) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def main() -> int:
@@ -161,9 +202,7 @@ def main() -> int:
     arguments = parser.parse_args()
     found = chapters(arguments.chapter)
     if arguments.check:
-        old = [path.name for path in stale(found)]
-        for name in old:
-            print(f"{name}: its outputs are older than its code, helpers or versions: run `make execute`")
+        print("\n".join(old := complaints(found)))
         return bool(old)
     todo = found if arguments.chapter else stale(found)
     os.environ |= {"TQDM_DISABLE": "1", "BOOK_SEED": "0", "PYTHONHASHSEED": "0"}
@@ -176,7 +215,6 @@ def main() -> int:
             failed = True
             print(error, file=sys.stderr)
             continue
-        record(path)
         print(f"{path.name}: {seconds:.1f} s")
     if not todo:
         print(f"all {len(found)} chapters are up to date")

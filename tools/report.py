@@ -1,0 +1,129 @@
+"""Set the appendix on execution from what was stored when chapters, sweep and mutants ran.
+
+usage: python -m tools.report        (`make execute`, `make sweep` and `make mutants` end with it)
+"""
+
+import json
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from scipy import stats
+
+from tests.tolerance import SIGMAS, numbers
+from tools.execute import ROOT, chapters, recorded, replace
+from tools.pages import fill
+
+PAGE = ROOT / "appendices" / "execution.qmd"
+REPORTS = ROOT / "reports"
+
+
+def label(notebook: Any) -> str:
+    """The label of a chapter, from its title."""
+    return re.search(r"\{#(sec-[\w-]+)\}", notebook.cells[0].source)[1]
+
+
+def executions(paths: list[Path], record: dict[str, dict[str, Any]]) -> str:
+    """A table of the chapters as they are stored, and with which versions they were executed."""
+    lines = ["| chapter | run time | cells | estimates | farthest z |", "|---|--:|--:|--:|--:|"]
+    total = defaultdict(int)
+    by_versions = defaultdict(list)
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        entry = record.get(path.stem)
+        if entry is None:
+            raise SystemExit(f"{path.name} was never executed: run `make execute`")
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        printed = [number for cell in cells for number in numbers(cell.outputs)]
+        z = max((number.value for number in printed if number.kind == "z"), key=abs, default=None)
+        row = {
+            "seconds": entry["seconds"],
+            "cells": len(cells),
+            "estimates": sum(number.kind == "estimate" for number in printed),
+        }
+        for name, value in row.items():
+            total[name] += value
+        by_versions[_versions(entry["versions"])].append(label(notebook))
+        farthest = "—" if z is None else f"{z:+.2f}"
+        lines.append(f"| @{label(notebook)} | {row['seconds']} s | {row['cells']} | {row['estimates']} | {farthest} |")
+    lines.append(f"| all | {total['seconds']} s | {total['cells']} | {total['estimates']:,} | |")
+    lines += ["", ": The stored execution of each chapter. {#tbl-execution}", ""]
+    if len(by_versions) == 1:
+        lines.append(f"All were executed with {next(iter(by_versions))}.")
+    else:
+        lines += [f"- {', '.join(f'@{name}' for name in names)}: {which}" for which, names in by_versions.items()]
+    return "\n".join(lines)
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return f"Python {versions['python']}, torch {versions['torch']} and NumPy {versions['numpy']}"
+
+
+def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dict[str, Any]]) -> str:
+    """What `make sweep` found."""
+    if found is None:
+        return "`make sweep SEEDS=100` has not been run yet."
+    chance, one, wide = found["failed by chance"], found["one a run"], found["beyond 2"]
+    rows = [
+        ("runs that failed in another way than by distance", len(found["failed otherwise"]), "0"),
+        (f"runs with a comparison beyond {SIGMAS}", chance["count"], f"{chance['expected']:.2g} by chance"),
+        ("largest z", f"{found['worst z']['value']:+.2f}", ""),
+        ("largest distance of a fresh estimate from the stored one", f"{found['worst distance']:.2f}", ""),
+        ("share of z beyond ± 2", f"{wide['share']:.2%} ± {wide['error']:.2%}", f"{2 * stats.norm.sf(2):.2%}"),
+        (f"one z a run, {one['n']:,}: Kolmogorov-Smirnov D", f"{one['distance']:.3f}, p = {one['p']:.2g}", ""),
+        (
+            f"z of one place, {found['places']} places: least Kolmogorov-Smirnov p, after Holm",
+            f"{found['least p of a place']:.2g}",
+            "",
+        ),
+    ]
+    text = (
+        f"On {found['date']} each chapter ran with {found['seeds']} other seeds: {found['runs']:,} runs, "
+        f"{found['comparisons']:,} comparisons, {found['z']:,} z.\n\n"
+        "| | found | expected |\n|---|--:|--:|\n"
+        + "\n".join(f"| {what} | {value} | {expected} |" for what, value, expected in rows)
+        + "\n\n: All chapters with other seeds. {#tbl-sweep}"
+    )
+    if found["departing places"]:
+        text += "\n\nThe law of z departs from the normal at: " + "; ".join(found["departing places"]) + "."
+    old = [path for path in paths if found["fingerprints"].get(path.stem) != record[path.stem]["fingerprint"]]
+    if old:
+        names = ", ".join(f"@{label(nbformat.read(path, as_version=4))}" for path in old)
+        text += f"\n\nCode, helpers or versions changed since then for {names}."
+    return text
+
+
+def mutants(found: dict[str, Any] | None) -> str:
+    """What `make mutants` found."""
+    if found is None:
+        return "`make mutants` has not been run yet."
+    text = (
+        f"On {found['date']} {found['caught']} of {found['total']} deliberate faults turned the unit tests red, and "
+        f"{found['chapters_caught']} of {found['chapters_total']} chapters that show the number."
+    )
+    survivors = [f"- {one['fault']} (`{one['file']}`): {', '.join(one['green'])}" for one in found["survivors"]]
+    return text + ("\n\nGreen all the same:\n\n" + "\n".join(survivors) if survivors else "")
+
+
+def page() -> str:
+    """The appendix as it must be now."""
+
+    def stored(name: str) -> dict[str, Any] | None:
+        path = REPORTS / name
+        return json.loads(path.read_text()) if path.exists() else None
+
+    paths, record = chapters(), recorded()
+    parts = {
+        "executions": executions(paths, record),
+        "sweep": sweep(stored("sweep.json"), paths, record),
+        "mutants": mutants(stored("mutants.json")),
+    }
+    return fill(PAGE.read_text(), parts)
+
+
+if __name__ == "__main__":
+    replace(PAGE, page())
+    sys.exit()
