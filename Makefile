@@ -1,6 +1,6 @@
 # The verbs of the book. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser lighthouse pdf execute sweep lab preview lint bench clean lock
+.PHONY: help book test test-browser lighthouse pdf execute sweep mutants lab preview lint bench clean lock
 
 CHAPTER ?=
 SEEDS ?= 20
@@ -50,6 +50,9 @@ execute: $(READY)  ## run the chapters that changed and store their outputs (CHA
 
 sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds
 	@$(RUN) -m tools.sweep --seeds $(SEEDS) --jobs $(JOBS)
+
+mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must go red (ONLY=graph for some)
+	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)"
 
 lab: $(READY)  ## open JupyterLab in chapters/
 	@$(RUN) -m jupyter lab --notebook-dir=chapters
