@@ -32,6 +32,9 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "_book*", "build")
 TIMEOUT = 600
+# Without plugins that are not needed: nbval and that of hypothesis take longer to start than most of the tests.
+PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+FOR_TESTS = ["--noconftest", "-p", "pytester", "-p", "no:nbval", "-o", "addopts="]
 
 
 class MutantError(Exception):
@@ -135,7 +138,8 @@ def first_red(root: Path, run: Run) -> str:
             "OMP_NUM_THREADS": "1",
             "BOOK_SEED": "0",
         }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *run.targets]
+        options = [] if run.targets[0].startswith("chapters/") else FOR_TESTS
+        command = [*PYTEST, *options, *run.targets]
         name = run.mutant.fault if run.mutant else "without a fault"
         try:
             done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
