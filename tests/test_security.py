@@ -171,7 +171,13 @@ def test_on_quartos_pages_a_script_marks_the_links_that_leave() -> None:
         const link = (host) => ({host, rel: [], relList: {add(word) { this.owner.rel.push(word) }}});
         const links = ["here", "example.org"].map(link);
         links.forEach((one) => { one.relList.owner = one });
-        const location = {host: "here"}, document = {links, querySelector: () => null};
+        const location = {host: "here"};
+        const document = {
+            links,
+            head: {append() {}},
+            createElement: () => ({}),
+            querySelector: (what) => (what.startsWith("meta") ? {content: "./"} : null),
+        };
         """
         + f"{script}; JSON.stringify(links.map((one) => one.rel))"
     )
