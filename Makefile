@@ -1,6 +1,6 @@
 # The verbs of the book. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser lighthouse pdf execute sweep lab preview lint bench clean lock
+.PHONY: help book test test-browser lighthouse pdf execute reference sweep lab preview lint bench clean lock
 
 CHAPTER ?=
 SEEDS ?= 20
@@ -48,7 +48,11 @@ pdf: $(READY)  ## print the pages of render/ into one PDF, _book.pdf (needs Chro
 	@$(RUN) -m tools.pdf
 
 execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
-	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.report
+	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.report && \
+		$(RUN) -m tools.reference
+
+reference: $(READY)  ## write the reference of helpers anew from its docstrings (make execute does it too)
+	@$(RUN) -m tools.reference
 
 sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate must agree, and every z be normal
 	@$(RUN) -m tools.sweep --seeds $(SEEDS) --chapter "$(CHAPTER)"

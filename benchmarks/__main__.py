@@ -1,4 +1,4 @@
-"""Measure the engine, print the table, store it as results.json and set it into the book's performance appendix.
+"""Measure the engine, print the table, store it as results.json and set it into the book's pages.
 
 Ratios compare works that are timed in turn in one process, by their medians. Nothing here is a test: the machine may
 be busy, and then the spread, which is stored too, says so.
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from benchmarks.peers import MU, PEERS, SIGMA, Work, loop
-from benchmarks.report import PAGE, RESULTS, Row, into_page, table
+from benchmarks.report import RESULTS, Row, table, write
 from helpers import estimate_gradient, get_graph, reparametrize
 from helpers.estimators import Estimator, Pathwise, ScoreFunction
 from helpers.monte_carlo import CHUNK_SIZE
@@ -275,7 +275,7 @@ def main() -> None:
     print(table(results))
     if not options.dry_run:
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        PAGE.write_text(into_page(PAGE.read_text(), results))
+        write()
 
 
 if __name__ == "__main__":

@@ -1,16 +1,22 @@
-"""The results file as tables, and those tables in the performance appendix."""
+"""The results file as tables, and those tables in the book: in the performance appendix and in a chapter."""
 
 import json
 import statistics
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from tools.pages import fill
 
+ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_name("results.json")
-PAGE = Path(__file__).parent.parent / "appendices" / "performance.qmd"
+# each page, and the parts of PARTS that it holds once each
+PAGES = {
+    ROOT / "appendices" / "performance.qmd": ("run", "table", "shortfalls", "rates", "profile"),
+    ROOT / "chapters" / "15-a-billion-samples.ipynb": ("run", "measures", "profile"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,17 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def measures(results: dict[str, Any]) -> str:
+    """What was measured of the engine, without the marks, as a Markdown table."""
+    lines = ["| measure | measured | spread |", "|:--|--:|--:|"]
+    for fields in results["rows"]:
+        row = Row(**fields)
+        if not row.label.startswith("get_graph"):
+            spread = f"± {row.spread:.0%}" if row.spread else ""
+            lines.append(f"| {row.label} | {_number(row.value)} {row.unit}".rstrip() + f" | {spread} |")
+    return "\n".join(lines)
+
+
 def rates(results: dict[str, Any]) -> str:
     """Samples a second of the estimators as a Markdown table."""
     lines = ["| estimator | million samples a second |", "|---|--:|"]
@@ -105,14 +122,35 @@ def shortfalls(results: dict[str, Any]) -> str:
     )
 
 
-PARTS = {"run": run, "table": table, "shortfalls": shortfalls, "rates": rates, "profile": profile}
+PARTS = {
+    "run": run,
+    "table": table,
+    "shortfalls": shortfalls,
+    "measures": measures,
+    "rates": rates,
+    "profile": profile,
+}
 
 
-def into_page(page: str, results: dict[str, Any]) -> str:
-    """The page with each part between its two comments made anew."""
-    return fill(page, {name: part(results) for name, part in PARTS.items()})
+def into_page(path: Path, results: dict[str, Any]) -> str:
+    """The file of a page as it should be; of a notebook, the one markdown cell that holds the parts is changed."""
+    made = {name: PARTS[name](results) for name in PAGES[path]}
+    if path.suffix != ".ipynb":
+        return fill(path.read_text(), made)
+    notebook = nbformat.read(path, as_version=4)
+    cells = [c for c in notebook.cells if c.cell_type == "markdown" and "<!-- results:" in c.source]
+    if len(cells) != 1:
+        raise ValueError(f"{path.name} must hold its results in one markdown cell, got {len(cells)}")
+    cells[0].source = fill(cells[0].source, made)
+    return nbformat.writes(notebook) + "\n"
+
+
+def write() -> None:
+    """Set the stored results into the pages."""
+    results = json.loads(RESULTS.read_text())
+    for path in PAGES:
+        path.write_text(into_page(path, results))
 
 
 if __name__ == "__main__":
-    PAGE.write_text(into_page(PAGE.read_text(), json.loads(RESULTS.read_text())))
-    sys.exit()
+    write()

@@ -5,6 +5,7 @@ from helpers.graph import get_graph
 from helpers.monte_carlo import Estimate, compare, estimate_gradient
 from helpers.reparametrize import BernoulliSTE
 from helpers.streams import SEED
+from helpers.trial import try_all
 
 __all__ = [
     "SEED",
@@ -18,4 +19,5 @@ __all__ = [
     "monte_carlo",
     "plots",
     "reparametrize",
+    "try_all",
 ]

@@ -43,7 +43,7 @@ class ARM:
     """(f(b) - f(b')) (u - 1/2), u uniform, b = 1[u > sigmoid(-phi)], b' = 1[u < sigmoid(phi)].
 
     Augment, reinforce, merge: two evaluations of f for all coordinates together. Unbiased.
-    Source: Yin and Zhou 2019, theorem 1.
+    Source: Yin and Zhou 2019.
     """
 
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
@@ -58,7 +58,7 @@ class DisARM:
     """(f(b) - f(b')) / 2 (b - b') sigmoid(|phi|): the mean of ARM given b and b', known as U2G as well.
 
     Two evaluations of f; the variance is that of ARM less what u still moved. Unbiased.
-    Source: Dong, Mnih and Tucker 2020, section 3; Yin et al. 2020.
+    Source: Dong, Mnih and Tucker 2020; Yin et al. 2020.
     """
 
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
@@ -76,7 +76,7 @@ class RELAX:
     less variance. Unbiased for every c, as the last two terms make up for what the first takes away. The noise of z' is
     the one that makes z' = z, but z' moves with phi at another speed, dz'/dphi = (1 - exp(-|z|)) q(b): so one
     evaluation of f and one of c do. With `keep_graph` the result can be differentiated in the control's parameters,
-    to train them for less variance. Source: Grathwohl et al. 2018, section 3; tied noise: Tucker et al. 2017.
+    to train them for less variance. Source: Grathwohl et al. 2018; tied noise: Tucker et al. 2017.
     """
 
     control: Callable[[Tensor], Tensor]
@@ -108,7 +108,7 @@ class REBAR:
     """RELAX with the control c(z) = scale * f(sigmoid(z / temperature)), f itself at relaxed draws.
 
     f must be differentiable on [0, 1] as well; temperature > 0. Two evaluations of f. To train temperature and scale,
-    write that control and give it to RELAX. Source: Tucker et al. 2017, section 3.
+    write that control and give it to RELAX. Source: Tucker et al. 2017.
     """
 
     temperature: float

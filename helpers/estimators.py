@@ -151,7 +151,9 @@ class ScoreFunction:
             weights = _values_of(f, z, n).detach()
             if self.baseline is not None:
                 weights = weights - self.baseline
-            log_density = q.log_prob(z).reshape(n, -1).sum(1)
+            log_density = q.log_prob(z)
+            if log_density.dim() > 1:
+                log_density = log_density.reshape(n, -1).sum(1)
             return _gradients(log_density, weights, leaves, params)
 
     def _domains(self, params: Params) -> dict[str, constraints.Constraint]:

@@ -1,7 +1,7 @@
 """Implicit reparametrization: a draw made in any way gets the gradient that its distribution function implies.
 
 F_phi(z) = u stays what it is when phi moves, so dz/dphi = -(dF_phi(z)/dphi) / q_phi(z). Samplers are called as those of
-`helpers.reparametrize`, and compute in float64 throughout. Source: Figurnov, Mohamed and Mnih 2018, section 3.
+`helpers.reparametrize`, and compute in float64 throughout. Source: Figurnov, Mohamed and Mnih 2018.
 """
 
 import math

@@ -70,7 +70,7 @@ class MeasureValued:
     (loc and scale; rate; probs). A batch shape is a vector of independent coordinates, all in one sample z: for each
     coordinate and each parameter f is evaluated twice. f need not be differentiable, nor even continuous. Unbiased.
     `coupled` makes z+ and z- of the same random numbers; without it they are independent.
-    Source: Pflug 1989; Heidergott, Vazquez-Abad and Volk-Makarewicz 2008; Mohamed et al. 2020, section 6 and table 1.
+    Source: Pflug 1989; Heidergott, Vazquez-Abad and Volk-Makarewicz 2008; Mohamed et al. 2020, section 6.
     """
 
     distribution: type[Distribution]

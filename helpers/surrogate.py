@@ -11,7 +11,7 @@ def dice(values: Tensor, log_density: Tensor) -> Tensor:
 
     Its k-th derivative in phi is unbiased for that of E[f(z)], through the score function where z carries no gradient;
     what `values` itself carries adds the derivative of f. Both have shape (n,), log_density the graph; take the mean,
-    then torch.autograd.grad with create_graph=True as often as needed. Source: Foerster et al. 2018, section 3.
+    then torch.autograd.grad with create_graph=True as often as needed. Source: Foerster et al. 2018.
     """
     validate.instance("values", values, Tensor, "a tensor")
     validate.instance("log_density", log_density, Tensor, "a tensor")

@@ -42,7 +42,7 @@ def best_baseline(
     """E[f s^2] / E[s^2], s = grad_phi log q_phi(z): the constant baseline of least variance, estimated from n draws.
 
     One number for each element of a parameter. It is a ratio of two means, so its bias is O(1/n); on draws of its own
-    it leaves the gradient unbiased. Source: Greensmith, Bartlett and Baxter 2004, section 4.1; Weaver and Tao 2001.
+    it leaves the gradient unbiased. Source: Greensmith, Bartlett and Baxter 2004; Weaver and Tao 2001.
     """
     values, scores = values_and_scores(distribution, f, params, n, generator)
     return {name: (_beside(values, s) * s**2).mean(0) / (s**2).mean(0) for name, s in scores.items()}
@@ -54,7 +54,7 @@ class LeaveOneOut:
 
     One sample is a group of k >= 2 draws, so that samples are independent and their standard error is honest; it costs
     k evaluations of f. Unbiased where the score function is: no draw enters its own baseline.
-    Source: Kool, van Hoof and Welling 2019, equation 8; Mnih and Rezende 2016.
+    Source: Kool, van Hoof and Welling 2019; Mnih and Rezende 2016.
     """
 
     distribution: type[Distribution]
@@ -86,7 +86,7 @@ class ControlVariate:
     Cov(g_f, g_h) / Var(g_h) as fitted on the other half, separately for each element of a parameter (n >= 4). So c and
     the gradient that it multiplies are independent: no bias, and no correlation between the samples of a half.
     Samples of different halves are correlated to order 1/n^2 only, too little for the standard error to show.
-    Source: Mohamed et al. 2020, section 7.4; the split, Avramidis and Wilson 1993.
+    Source: Mohamed et al. 2020, section 7; the split, Avramidis and Wilson 1993.
     """
 
     estimator: Estimator
@@ -148,8 +148,9 @@ def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Tensor,
 
     `point` has the shape of one sample. h maps samples (n, *point.shape) to (n,); `expected(mean, variance)` is E[h(z)]
     for every law of independent coordinates with that mean and variance. f is twice differentiable at `point`.
-    Source: Paisley, Blei and Jordan 2012, section 3; Mohamed et al. 2020, section 7.4.
+    Source: Paisley, Blei and Jordan 2012; Mohamed et al. 2020, section 7.
     """
+    validate.instance("f", f, Callable, "a function")
     (point,) = validate.tensors(point=point)
     point = point.detach()
     size = point.numel()

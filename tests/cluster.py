@@ -33,7 +33,7 @@ def estimate(**executor: object) -> list[tuple[float, float]]:
 
 
 def main() -> None:
-    cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
+    cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
     client = Client(cluster)
     victim = min(client.run(os.getpid).values())
     report: dict[str, object] = {"threads": estimate(), "cluster": estimate(executor=client.get_executor())}

@@ -1,4 +1,4 @@
-"""The line that installs `helpers` in Colab, and nowhere else."""
+"""The cell that fetches the repository in Colab, and nowhere else."""
 
 from __future__ import annotations
 
@@ -19,27 +19,32 @@ CHAPTERS = [page.source for page in BOOK.pages if page.source.suffix == ".ipynb"
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=str)
-def test_each_chapter_has_the_line_that_the_repository_asks_for(chapter: Path) -> None:
+def test_each_chapter_has_the_cell_that_the_repository_asks_for(chapter: Path) -> None:
     notebook = nbformat.read(ROOT / chapter, as_version=4)
     cell = cell_for(BOOK)
     found = [other.source for other in notebook.cells if other.get("id") == CELL_ID]
     assert found == ([cell["source"]] if cell else []), "run: python -m tools.colab"
 
 
-def test_the_line_runs_in_colab_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+def test_the_cell_runs_in_colab_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
 
     class Shell:
-        def run_line_magic(self, name: str, line: str) -> None:
-            asked.append((name, line))
+        def system(self, line: str) -> None:
+            asked.append(line)
 
+        def run_line_magic(self, name: str, line: str) -> None:
+            asked.append(f"{name} {line}")
+
+    monkeypatch.setattr("os.chdir", lambda folder: asked.append(f"cd {Path(folder).name}"))
     code = compile(ast.parse(cell_for(PUBLISHED)["source"]), "cell", "exec")
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
     exec(code, {"get_ipython": Shell})
     assert asked == []
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
     exec(code, {"get_ipython": Shell})
-    assert asked == [("pip", "install -q git+https://github.com/someone/book@main")]
+    clone = "git clone -q --depth 1 -b main https://github.com/someone/book book"
+    assert asked == [f"cd {Path.home().name}", clone, "pip install -q ./book", "cd chapters"]
 
 
 def test_the_cell_is_put_in_replaced_and_taken_out() -> None:

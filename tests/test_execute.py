@@ -157,6 +157,19 @@ def test_what_makes_stored_outputs_stale(folder: Path) -> None:
     assert execute.stale([path]) == [path]
 
 
+def test_outputs_are_stale_when_data_that_the_code_names_changed(folder: Path) -> None:
+    path = chapter(folder, "open('data/run.json')")
+    data = folder / "chapters" / "data"
+    data.mkdir()
+    (data / "run.json").write_text("[1]")
+    (data / "other.json").write_text("[1]")
+    execute.record(path)
+    (data / "other.json").write_text("[2]")
+    assert execute.stale([path]) == []
+    (data / "run.json").write_text("[2]")
+    assert execute.stale([path]) == [path]
+
+
 def test_an_unknown_chapter_is_refused(folder: Path) -> None:
     with pytest.raises(SystemExit, match="CHAPTER must be the start of a notebook's name in chapters/, got '77'"):
         execute.chapters("77")

@@ -275,7 +275,7 @@ def test_quarto_loads_what_the_figures_need() -> None:
     html = config["format"]["html"]
     assert "assets/explore/explore.css" in html["css"]
     assert "assets/explore" in config["project"]["resources"]
-    assert "assets/explore/start.js" in html["include-after-body"][0]["text"]
+    assert "explore/start.js" in html["include-after-body"][0]["text"]
 
 
 def test_pandoc_writes_the_element_that_the_script_looks_for() -> None:

@@ -29,7 +29,9 @@ def requirements(*extras: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-@pytest.mark.parametrize("requirement", requirements("lab", "test", "render", "browser"), ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "requirement", requirements("lab", "test", "render", "browser", "cluster"), ids=lambda requirement: requirement.name
+)
 def test_the_lock_holds_each_dependency_at_a_version_in_range(requirement: Requirement) -> None:
     assert requirement.specifier.contains(LOCKED[canonicalize_name(requirement.name)])
 
@@ -44,7 +46,7 @@ def test_conda_has_the_channel_and_each_dependency_in_the_same_range() -> None:
     conda = {Requirement(line).name: Requirement(line) for line in ENVIRONMENT["dependencies"] if isinstance(line, str)}
     by_pip = next(line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict))
     assert "-e ." in by_pip
-    for requirement in requirements("lab", "test"):
+    for requirement in requirements("lab", "test", "cluster"):
         if requirement.name == "torchviz":
             assert str(requirement) in by_pip
             continue

@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch import distributions as td
 
-from helpers import BernoulliSTE, Estimate, estimate_gradient, reparametrize, validate
+from helpers import BernoulliSTE, Estimate, discrete, estimate_gradient, implicit, reparametrize, validate
 from helpers.estimators import Pathwise, ScoreFunction
+from helpers.measure_valued import MeasureValued
+from helpers.points import Antithetic, QuasiMonteCarlo
+from helpers.surrogate import dice
+from helpers.variance_reduction import ControlVariate, LeaveOneOut, best_baseline, quadratic
 from tests.statistics import square
 
 Bad = tuple[object, tuple[str, ...]]  # a value, and the texts one of which the message must hold
@@ -74,6 +78,8 @@ CLASSES = st.one_of(
     st.floats(2**-6, 1, width=32).map(lambda p: (p, shown(p))),
 )
 NOT_CALLABLE = st.sampled_from([3, None, "f", 2.5, torch.ones(2)]).map(lambda v: (v, (repr(v), type(v).__name__)))
+NOT_A_FLAG = st.sampled_from([(100,), "no", None, 2]).map(lambda v: (v, (repr(v),)))
+NO_TENSOR = st.sampled_from([3, None, "f", [1.0], np.ones(3)]).map(lambda v: (v, (repr(v),)))
 GENERATOR = st.sampled_from([3, "seed", 2.5, np.random.default_rng(0)]).map(lambda v: (v, (repr(v), type(v).__name__)))
 
 # public functions, with good arguments and what is bad for each -------------------------------------------------------
@@ -86,6 +92,10 @@ ONE = Estimate(torch.tensor(0.0), torch.tensor(1.0), 5)
 
 def quantile(eps: Tensor, location: Tensor) -> Tensor:
     return location + eps
+
+
+def total(z: Tensor) -> Tensor:
+    return z.reshape(len(z), -1).sum(1) ** 2
 
 
 def by_name(**params: Any) -> Tensor:
@@ -126,7 +136,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], dict[str, Any], dict[str, st.S
         {
             "probs": CLASSES,
             "temperature": POSITIVE,
-            "hard": st.sampled_from([(100,), "no", None, 2]).map(lambda v: (v, (repr(v),))),  # a misplaced shape, say
+            "hard": NOT_A_FLAG,  # a misplaced shape, say
             **SAMPLING,
         },
     ),
@@ -151,6 +161,66 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], dict[str, Any], dict[str, st.S
         partial(ScoreFunction(td.Normal), square, {"loc": 0.0, "scale": 1.0}),
         {"n": 4},
         {"n": count_but(1), "generator": GENERATOR},
+    ),
+    "truncated_normal": (
+        implicit.truncated_normal,
+        {"mu": 0.0, "sigma": 1.0, "low": -1.0, "high": 2.0},
+        {"mu": FINITE, "sigma": POSITIVE, "low": FINITE, "high": FINITE, **SAMPLING},
+    ),
+    "normal_mixture": (
+        implicit.normal_mixture,
+        {"weights": HALVES, "mu": torch.tensor([0.0, 1.0]), "sigma": 1.0},
+        {"weights": CLASSES, "mu": FINITE, "sigma": POSITIVE, **SAMPLING},
+    ),
+    "von_mises": (
+        implicit.von_mises,
+        {"loc": 0.0, "concentration": 1.0},
+        {"loc": FINITE, "concentration": POSITIVE, **SAMPLING},
+    ),
+    "rsample": (
+        implicit.rsample,
+        {"distribution": td.Gamma, "concentration": 1.0, "rate": 1.0},
+        {"concentration": FINITE, "rate": FINITE, "distribution": NOT_CALLABLE, **SAMPLING},
+    ),
+    "implicit": (implicit.implicit, {"z": torch.ones(2), "cdf": torch.tanh}, {"z": FINITE, "cdf": NOT_CALLABLE}),
+    "bernoulli_reinmax": (discrete.bernoulli_reinmax, {"logits": 0.5}, {"logits": FINITE, **SAMPLING}),
+    "REBAR": (discrete.REBAR, {"temperature": 0.5}, {"temperature": POSITIVE, "scale": FINITE}),
+    "RELAX": (discrete.RELAX, {"control": square}, {"control": NOT_CALLABLE, "keep_graph": NOT_A_FLAG}),
+    "MeasureValued": (
+        MeasureValued,
+        {"distribution": td.Normal},
+        {"distribution": NOT_CALLABLE, "coupled": NOT_A_FLAG},
+    ),
+    "Antithetic": (Antithetic, {"estimator": square}, {"estimator": NOT_CALLABLE}),
+    "QuasiMonteCarlo": (
+        QuasiMonteCarlo,
+        {"estimator": square, "m": 4},
+        {
+            "estimator": NOT_CALLABLE,
+            "m": st.one_of(count_but(1), st.sampled_from([3, 6]).map(lambda m: (m, (str(m),)))),
+        },
+    ),
+    "LeaveOneOut": (LeaveOneOut, {"distribution": td.Normal}, {"distribution": NOT_CALLABLE, "k": count_but(2)}),
+    "ControlVariate": (
+        ControlVariate,
+        {"estimator": square, "h": square, "expectation": square},
+        {
+            "estimator": NOT_CALLABLE,
+            "h": NOT_CALLABLE,
+            "expectation": NOT_CALLABLE,
+            "coefficient": FINITE.filter(lambda bad: bad[0] is not None),  # None: fitted
+        },
+    ),
+    "best_baseline": (
+        best_baseline,
+        {"distribution": td.Normal, "f": square, "params": {"loc": 0.0, "scale": 1.0}, "n": 4},
+        {"distribution": NOT_CALLABLE, "f": NOT_CALLABLE, "n": count_but(1), "generator": GENERATOR},
+    ),
+    "quadratic": (quadratic, {"f": total, "point": torch.ones(2)}, {"f": NOT_CALLABLE, "point": FINITE}),
+    "dice": (
+        dice,
+        {"values": torch.ones(3), "log_density": torch.zeros(3)},
+        {"values": NO_TENSOR, "log_density": NO_TENSOR},
     ),
     "estimate_gradient": (
         engine,

@@ -1,7 +1,8 @@
-"""Puts the line that installs `helpers` in Colab into every chapter, or takes it out: `python -m tools.colab`.
+"""Puts the cell that fetches the repository in Colab into every chapter, or takes it out: `python -m tools.colab`.
 
-Colab opens one notebook without the rest of the repository. The line does nothing elsewhere: it asks for a variable
-that only Colab sets. Its address is the `repo-url` of `_quarto.yml`; while there is none, chapters have no such line.
+Colab opens one notebook without the rest of the repository: without `helpers`, and without the data of stored runs. The
+cell does nothing elsewhere: it asks for a variable that only Colab sets. Its address is the `repo-url` of
+`_quarto.yml`; while there is none, chapters have no such cell.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ def cell_for(book: Book) -> dict[str, Any] | None:
     source = (
         "#| include: false\n"
         "import os\n\n"
-        'if "COLAB_RELEASE_TAG" in os.environ:  # only Colab sets it, and it lacks `helpers`\n'
-        f'    get_ipython().run_line_magic("pip", "install -q git+{book.repo_url}@{book.repo_branch}")'
+        'if "COLAB_RELEASE_TAG" in os.environ:  # only Colab sets it, and it has this file alone\n'
+        '    os.chdir(os.path.expanduser("~"))\n'
+        f'    get_ipython().system("git clone -q --depth 1 -b {book.repo_branch} {book.repo_url} book")\n'
+        '    get_ipython().run_line_magic("pip", "install -q ./book")\n'
+        '    os.chdir("book/chapters")'
     )
     return nbformat.v4.new_code_cell(source, id=CELL_ID, execution_count=1)
 

@@ -50,12 +50,13 @@ def chapters(prefix: str = "") -> list[Path]:
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of what the outputs of a chapter depend on: its code cells, the helpers' code, the locked versions."""
+    """A hash of what outputs depend on: code cells, the data they name, the helpers' code, the locked versions."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     helpers = [ast.dump(ast.parse(module.read_text())) for module in sorted((ROOT / "helpers").glob("*.py"))]
     lock = (ROOT / "requirements.lock").read_text()
-    return hashlib.sha256(json.dumps([code, helpers, lock]).encode()).hexdigest()[:16]
+    data = [f.read_text() for f in sorted((path.parent / "data").glob("*")) if any(f.name in cell for cell in code)]
+    return hashlib.sha256(json.dumps([code, helpers, lock, *data]).encode()).hexdigest()[:16]
 
 
 def recorded() -> dict[str, dict[str, Any]]:

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import pypandoc
 import pytest
-import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -442,46 +438,7 @@ def test_by_touch(browser_of: Browser, book: str) -> None:
         check_pathwise(figure, mu, 0.5, seed=0)
 
 
-# Quarto ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def as_quarto(tmp_path: Path) -> Iterator[str]:
-    """A page as Quarto lays it out: pandoc's element, its folder `assets`, its own meta element, our inclusion."""
-    config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
-    element = pypandoc.convert_text('::: {.explorable data-explore="passes"}\nText.\n:::\n', "html", format="markdown")
-    inclusion = config["format"]["html"]["include-after-body"][0]["text"]
-    styles = "".join(f'<link rel="stylesheet" href="../{css}">' for css in config["format"]["html"]["css"])
-    head = f'<meta name="quarto:offset" content="../"><title>T</title><link rel="icon" href="data:,">{styles}'
-    (tmp_path / "chapters").mkdir()
-    (tmp_path / "chapters" / "page.html").write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{head}</head>'
-        f'<body class="quarto-light"><main class="content">{element}</main>{inclusion}</body></html>'
-    )
-    (tmp_path / "assets").symlink_to(ROOT / "assets")
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/chapters/page.html"
-    server.shutdown()
-    server.server_close()
-
-
-def test_in_quarto(browser_of: Browser, as_quarto: str) -> None:
-    with browser_of.new_context() as context:
-        page, errors = context.new_page(), []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(as_quarto)
-        figure = page.locator("[data-explore]")
-        expect(figure).to_have_class(re.compile("is-live"))
-        figure.get_by_role("button", name="Next").click()
-        expect(figure.locator(".explore-step")).to_contain_text("= 21")
-        assert errors == []
+# Files ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_page_opened_from_a_file_says_how_to_see_it(browser_of: Browser, tmp_path: Path) -> None:
