@@ -77,8 +77,11 @@ def test_the_workflow_is_sound() -> None:
         assert job["runs-on"], name
         assert all(("uses" in step) != ("run" in step) for step in job["steps"]), name
         assert set([job.get("needs", [])] if isinstance(job.get("needs"), str) else job.get("needs", [])) <= jobs.keys()
-    oldest = next(Requirement(line) for line in PROJECT["dependencies"] if line.startswith("torch>"))
-    assert f"torch=={str(oldest.specifier).removeprefix('>=')}.*" in WORKFLOW
+    bounds = dict(line.split(">=") for line in PROJECT["dependencies"] if line.startswith(("torch>", "numpy>")))
+    versions = {run["name"]: run["versions"] for run in jobs["test"]["strategy"]["matrix"]["include"]}
+    assert versions["oldest"] == f"torch=={bounds['torch']}.* numpy=={bounds['numpy']}.*"
+    assert versions["newest"] == "torch numpy"
+    assert "OMP_NUM_THREADS=2" in WORKFLOW
     assert f'python: "{PROJECT["requires-python"].removeprefix(">=")}"' in WORKFLOW
     assert "Unable to resolve crossref" in WORKFLOW
 
