@@ -11,11 +11,12 @@ import torch
 from torch import Generator, Tensor
 from torch import distributions as td
 
-from helpers import SEED, reparametrize, try_all
+from helpers import SEED, Estimate, reparametrize, try_all
 from helpers.discrete import REBAR, DisARM
 from helpers.estimators import Gradients, Pathwise, ScoreFunction
 from helpers.implicit import rsample
 from helpers.measure_valued import MeasureValued
+from helpers.trial import Trial, Trials
 from helpers.variance_reduction import LeaveOneOut
 from tests.statistics import square
 from tests.tolerance import disagreements
@@ -197,6 +198,15 @@ def test_time_is_that_of_one_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = try_all(square, {"x": draws("normal_")}, {"x": 1.0}, 1000, exact={"x": 0.0})["x"]
     assert trial.seconds == pytest.approx(0.02)
     assert trial.seconds_error == 0.0
+
+
+def test_a_row_multiplies_variance_and_time_and_marks_heavy_tails() -> None:
+    variance = Estimate(torch.tensor(6.0), torch.tensor(900.0), 100)  # 6 ± 3: an error of 50 %
+    trial = Trial({}, {}, {"x": variance}, frozenset({"x"}), 2.0, 4e-9, 1e-9)  # 4 ± 1 ns: 25 %
+    assert trial.row("x") == ["", "6.0 ± 3.0", "!", "2", "≈ 4.00", "≈ 24.0", "≈ 56 %"]
+    table = str(Trials({"a": trial}, {}, {"x": "exact 1"}))
+    assert "a  6.0 ± 3.0  !  2" in table
+    assert table.splitlines()[-1].startswith("! a few large samples make up the error of this variance")
 
 
 def fails(f: Any, params: Any, n: int, generator: Generator | None) -> Gradients:
