@@ -1,6 +1,6 @@
 # The verbs of the book. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser lighthouse pdf execute reference sweep lab preview lint bench clean lock
+.PHONY: help book test test-browser lighthouse pdf execute reference sweep mutants lab preview lint bench clean lock
 
 CHAPTER ?=
 SEEDS ?= 20
@@ -56,6 +56,9 @@ reference: $(READY)  ## write the reference of helpers anew from its docstrings 
 
 sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate must agree, and every z be normal
 	@$(RUN) -m tools.sweep --seeds $(SEEDS) --chapter "$(CHAPTER)"
+
+mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must go red (ONLY=graph for some)
+	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)" && $(RUN) -m tools.report
 
 lab: $(READY)  ## open JupyterLab in chapters/
 	@$(RUN) -m jupyter lab --notebook-dir=chapters

@@ -18,7 +18,12 @@ from bs4 import BeautifulSoup, Tag
 
 LEAKED_MARKUP = ("$$", "@eq-", "@fig-", "@sec-", "@tbl-", "?@", ":::", "{#", "{{<")
 NOT_PROSE = "code, pre, script, style, math, .math, .katex, .cell-output"
-LINKS = {"a": "href", "link": "href", "script": "src", "img": "src", "source": "src", "iframe": "src"}
+LINKS = {
+    **dict.fromkeys(["a", "link"], "href"),
+    **dict.fromkeys(["script", "img", "source", "iframe", "embed", "video", "audio", "track"], "src"),
+    "object": "data",
+    "form": "action",
+}
 ASSET_RELATIONS = {
     "stylesheet",
     "icon",
@@ -29,6 +34,8 @@ ASSET_RELATIONS = {
     "preconnect",
     "dns-prefetch",
 }
+QUARTO = 'meta[name="generator"][content^="quarto"]'
+SCRIPT_ADDRESS = re.compile(r"""["'`](?:https?:|wss?:)?//(?!www\.w3\.org/)([\w.-]+)""")  # a name space loads nothing
 CSS_ADDRESS = re.compile(r"""(?:url\(|@import\s+)\s*["']?([^"')\s;]+)""")
 
 
@@ -74,6 +81,7 @@ def _check_page(book: Path, page: Path) -> Iterator[str]:
             yield f"has the id {name} {count} times"
     for tag in soup.find_all(list(LINKS)):
         yield from _check_link(book, page, tag)
+    yield from _check_privacy(soup)
     for tag in soup.find_all(style=True):
         yield from (f"asks another host: {url}" for url in _foreign_addresses(str(tag["style"])))
     for tag in soup.find_all("style"):
@@ -102,6 +110,20 @@ def _check_link(book: Path, page: Path, tag: Tag) -> Iterator[str]:
         yield f"has a broken link: {address}"
     elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in _anchors(target):
         yield f"has a link to an anchor that is not there: {address}"
+
+
+def _check_privacy(soup: BeautifulSoup) -> Iterator[str]:
+    """What tells another host about the reader. Quarto's own script marks links that leave, where no window opens."""
+    for link in soup.find_all("a", href=True):
+        leaves = bool(urlsplit(str(link["href"])).netloc)
+        if leaves and "noopener" not in link.get("rel", []) and (link.get("target") or not soup.select_one(QUARTO)):
+            yield f"has a link that leaves the book without rel=noopener: {link['href']}"
+    for link in soup.find_all(ping=True):
+        yield f"has a link that reports clicks: {link['ping']}"
+    for script in soup.find_all("script", src=False):
+        yield from (
+            f"has a script that names another host: {host}" for host in SCRIPT_ADDRESS.findall(script.decode_contents())
+        )
 
 
 def _foreign_addresses(css: str) -> list[str]:

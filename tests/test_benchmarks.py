@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import peers
 from benchmarks.__main__ import check
-from benchmarks.report import PAGES, PARTS, RESULTS, Row, into_page, into_text, shortfalls, table
+from benchmarks.report import PAGES, PARTS, RESULTS, Row, into_page, shortfalls, table
+from tools.pages import fill
 
 
 def results() -> dict[str, object]:
@@ -34,7 +35,7 @@ def test_other_results_make_another_page(page: Path) -> None:
 
 def test_a_page_without_a_part_is_an_error() -> None:
     with pytest.raises(ValueError, match="must hold the part 'run' once, got 0"):
-        into_text("# Performance\n", results(), ["run"])
+        fill("# Performance\n", {"run": "text"})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Generator, Tensor
 from torch import distributions as td
 
-from helpers import SEED, Estimate, compare, estimate_gradient
+from helpers import SEED, Estimate, compare, estimate_gradient, monte_carlo
 from helpers.estimators import Estimator, Pathwise, ScoreFunction
 from helpers.reparametrize import normal
 from tests.statistics import LEVEL, SIGMAS, generator, same, square, sum_of_squares
@@ -136,7 +136,7 @@ def test_every_sample_counts_once(chunk_size: int) -> None:
 
 @pytest.mark.parametrize("n", [2, 3, 1000, 32_768, 65_536, 70_001])
 def test_n_is_kept(n: int) -> None:
-    found = estimate_gradient(square, PATHWISE, NORMAL, n, seed=SEED)
+    found = estimate_gradient(square, PATHWISE, NORMAL, n, seed=SEED, chunk_size=32_768)
     assert list(found) == ["mu", "sigma"]
     assert all(estimate.n == n for estimate in found.values())
 
@@ -283,6 +283,15 @@ def test_threads_give_the_same_bits(workers: int) -> None:
 def test_any_order_of_completion_gives_the_same_bits() -> None:
     assert same(undisturbed(executor=InRandomOrder()), undisturbed())
     assert same(undisturbed(executor=OneAtATime()), undisturbed())
+
+
+def test_the_number_of_tasks_under_way_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for most in (1, 5, 1000):
+        monkeypatch.setattr(monte_carlo, "_IN_FLIGHT", most)
+        results.append(undisturbed(executor=OneAtATime()))
+    assert same(results[0], results[2])
+    assert same(results[1], results[2])
 
 
 def test_processes_give_the_same_bits() -> None:

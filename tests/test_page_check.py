@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><title>A title</title><link rel="stylesheet" href="style.css"><link rel="icon" href="data:,">
 </head><body><h1 id="top">Heading</h1><img src="dot.svg" alt="A dot."><p>Text, <a href="#top">up</a>,
-<a href="other.html#there">there</a>, <a href="https://example.org/#a">elsewhere</a>.</p>
+<a href="other.html#there">there</a>, <a rel="noopener" href="https://example.org/#a">elsewhere</a>.</p>
 <pre>::: $$ @fig-x</pre><p><code>{#eq-x}</code> <span class="math display">\\[ $$ \\]</span></p></body></html>
 """
 OTHER = '<html lang="en"><head><title>T</title></head><body><h1 id="there">H</h1></body></html>'
@@ -76,6 +76,36 @@ def test_an_empty_folder_does_not_pass(tmp_path: Path) -> None:
             "<style>@import 'https://example.org/c';</style></head>",
             "asks another host: https://example.org/c",
         ),
+        (
+            "</body>",
+            '<form action="https://example.org/f"></form></body>',
+            "asks another host: https://example.org/f",
+        ),
+        (
+            "</body>",
+            '<object data="https://example.org/o"></object></body>',
+            "asks another host: https://example.org/o",
+        ),
+        (
+            ' rel="noopener"',
+            "",
+            "has a link that leaves the book without rel=noopener: https://example.org/#a",
+        ),
+        (
+            ' href="other.html',
+            ' ping="https://example.org/p" href="other.html',
+            "has a link that reports clicks: https://example.org/p",
+        ),
+        (
+            "</body>",
+            "<script>new Image().src = '//pixel.example.org/p?' + location</script></body>",
+            "has a script that names another host: pixel.example.org",
+        ),
+        (
+            "</body>",
+            '<script>navigator.sendBeacon("https://example.org/b")</script></body>',
+            "has a script that names another host: example.org",
+        ),
         ('alt="A dot."', 'alt=" "', "has a picture without a text alternative: dot.svg"),
         ('alt="A dot."', "", "has a picture without a text alternative: dot.svg"),
     ],
@@ -103,4 +133,19 @@ def test_a_style_sheet_that_asks_another_host_is_found(book: Path) -> None:
 def test_hidden_icons_and_quartos_title_block_are_no_faults(book: Path) -> None:
     extras = '<header id="title-block-header"><h1>Book</h1></header><img src="dot.svg" aria-hidden="true">'
     (book / "index.html").write_text(PAGE.replace("<p>Text", f"{extras}<p>Text"))
+    assert check_book(book) == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "found"), [("", 0), (' target="_blank"', 1), (' target="_blank" rel="noopener"', 0)]
+)
+def test_of_quartos_links_those_that_open_a_window_are_looked_at(book: Path, attributes: str, found: int) -> None:
+    page = PAGE.replace("<title>", '<meta name="generator" content="quarto-1.9.38"><title>')
+    (book / "index.html").write_text(page.replace(' rel="noopener"', attributes))
+    assert len(check_book(book)) == found
+
+
+def test_a_script_may_name_a_name_space(book: Path) -> None:
+    script = '<script>document.createElementNS("http://www.w3.org/2000/svg", "svg")</script></body>'
+    (book / "index.html").write_text(PAGE.replace("</body>", script))
     assert check_book(book) == []

@@ -1,4 +1,7 @@
-"""Write requirements.lock: what pip installs today for pyproject.toml, in a fresh environment, as exact versions."""
+"""Write requirements.lock: what pip installs today for pyproject.toml, in a fresh environment, as exact versions.
+
+No hashes: the CPU build of PyTorch, which CI and many readers install, is another file of the same version.
+"""
 
 import subprocess
 import sys
