@@ -58,7 +58,7 @@ sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate 
 	@$(RUN) -m tools.sweep --seeds $(SEEDS) --chapter "$(CHAPTER)"
 
 mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must go red (ONLY=graph for some)
-	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)"
+	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)"; code=$$?; $(RUN) -m tools.report; exit $$code
 
 lab: $(READY)  ## open JupyterLab in chapters/
 	@$(RUN) -m jupyter lab --notebook-dir=chapters

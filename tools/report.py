@@ -33,9 +33,7 @@ def executions(paths: list[Path], record: dict[str, dict[str, Any]]) -> str:
     by_versions = defaultdict(list)
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
-        entry = record.get(path.stem)
-        if entry is None:
-            raise SystemExit(f"{path.name} was never executed: run `make execute`")
+        entry = record.get(path.stem, {"seconds": 0, "versions": None})
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         printed = [number for cell in cells for number in numbers(cell.outputs)]
         z = max((number.value for number in printed if number.kind == "z"), key=abs, default=None)
@@ -46,9 +44,11 @@ def executions(paths: list[Path], record: dict[str, dict[str, Any]]) -> str:
         }
         for name, value in row.items():
             total[name] += value
-        by_versions[_versions(entry["versions"])].append(label(notebook))
+        if entry["versions"]:
+            by_versions[_versions(entry["versions"])].append(label(notebook))
         farthest = "—" if z is None else f"{z:+.2f}"
-        lines.append(f"| @{label(notebook)} | {row['seconds']} s | {row['cells']} | {row['estimates']} | {farthest} |")
+        took = f"{row['seconds']} s" if entry["versions"] else "—"
+        lines.append(f"| @{label(notebook)} | {took} | {row['cells']} | {row['estimates']} | {farthest} |")
     lines.append(f"| all | {total['seconds']} s | {total['cells']} | {total['estimates']:,} | |")
     lines += ["", ": The stored execution of each chapter. {#tbl-execution}", ""]
     if len(by_versions) == 1:
@@ -89,7 +89,9 @@ def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dic
     )
     if found["departing places"]:
         text += "\n\nThe law of z departs from the normal at: " + "; ".join(found["departing places"]) + "."
-    old = [path for path in paths if found["fingerprints"].get(path.stem) != record[path.stem]["fingerprint"]]
+    old = [
+        path for path in paths if found["fingerprints"].get(path.stem) != record.get(path.stem, {}).get("fingerprint")
+    ]
     if old:
         names = ", ".join(f"@{label(nbformat.read(path, as_version=4))}" for path in old)
         text += f"\n\nCode, helpers or versions changed since then for {names}."
