@@ -13,10 +13,15 @@ function watchScrollBoxes() {
 }
 document.fonts.ready.then(watchScrollBoxes);
 
-// "Back to top" is there below the first screen.
+// "Back to top" is there below the first screen, for a reader who turns back: it would lie on the text of one who reads on.
 const backToTop = document.getElementById("pst-back-to-top");
 if (backToTop) {
-  const place = () => (backToTop.style.display = scrollY > innerHeight ? "block" : "none");
+  let last = scrollY;
+  const place = () => {
+    const isTurning = scrollY < last || backToTop === document.activeElement;
+    if (scrollY !== last) backToTop.style.display = isTurning && scrollY > innerHeight ? "block" : "none";
+    last = scrollY;
+  };
   addEventListener("scroll", place, { passive: true });
   backToTop.addEventListener("click", () => scrollTo({ top: 0 }));
 }
