@@ -135,7 +135,7 @@ def _configuration(book: Book, chapters: list[Chapter]) -> dict[str, Any]:
         "html_context": {
             "default_mode": "auto",
             "joined": [f"_static/{name}" for name in joined],
-            "first_fonts": [font for path in book.styles for font in _fonts(book, path)[:1]],
+            "first_fonts": [font for path in book.styles for font in _fonts(book, path)[:2]],
             "footer": pypandoc.convert_text(book.footer, "html", format="markdown"),
         },
         "book": book,
