@@ -13,23 +13,6 @@ function watchScrollBoxes() {
 }
 document.fonts.ready.then(watchScrollBoxes);
 
-// A page that opens at its top (layout.html) lays out what lies below once its reader begins to move, one section at a time
-// when there is nothing else to do; all at once when a link leads into it.
-{
-  const whole = () => document.documentElement.classList.remove("is-opening");
-  const waiting = [...document.querySelectorAll(".is-opening .bd-article > section > section")];
-  const whenIdle = (action) => ("requestIdleCallback" in window ? requestIdleCallback(action) : setTimeout(action, 50));
-  const next = () => {
-    const section = waiting.shift();
-    if (!section) return whole();
-    section.style.contentVisibility = "visible";
-    whenIdle(next);
-  };
-  for (const move of ["scroll", "pointerdown", "keydown"]) addEventListener(move, () => whenIdle(next), { once: true, passive: true });
-  addEventListener("click", (event) => event.target.closest?.('a[href*="#"]') && whole(), { capture: true });
-  addEventListener("hashchange", whole);
-}
-
 // "Back to top" is there below the first screen, for a reader who turns back: it would lie on the text of one who reads on.
 const backToTop = document.getElementById("pst-back-to-top");
 if (backToTop) {
