@@ -42,6 +42,9 @@ ICON_DATA = re.compile(r'(?:"([\w-]+)"|([\w$]+)):\[(\d+),(\d+),\[([^\]]*)\],"[0-
 ICON_STYLES = {"fa-solid", "fa-lg", "fa-fw"}
 # The theme measures every code block on load, which lays out all of a long page; book.js does it for what is seen.
 MEASURES_ALL = re.compile(r'"complete"===document\.readyState\?(\w+)\(\):window\.addEventListener\("load",\1\)')
+# A fifth of a chapter's elements are names, punctuation and blanks of its code, which have the colour of the text.
+CODE = re.compile(r'<div class="highlight"><pre.*?</pre>', re.DOTALL)
+PLAIN_TOKEN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')
 BLOCKING_SCRIPT = re.compile(r"<script src=")
 NAMES = re.compile(r'\b(?:class|id)="([^"]*)"')
 WORD = re.compile(r"[\w-]+")
@@ -62,6 +65,7 @@ def lighten(pages: Path, styles: Iterable[str]) -> None:
     html = {path: path.read_text(encoding="utf-8") for path in pages.rglob("*.html") if static not in path.parents}
     icons = _icons((static / ICON_SCRIPT).read_text(encoding="utf-8"))
     html = {path: BLOCKING_SCRIPT.sub("<script defer src=", _inline_icons(text, icons)) for path, text in html.items()}
+    html = {path: CODE.sub(lambda code: PLAIN_TOKEN.sub(r"\1", code[0]), text) for path, text in html.items()}
 
     script = MEASURES_ALL.sub("0", ";\n".join(_taken(static / name) for name in SCRIPTS))
     sheets = [(static / name, _taken(static / name)) for name in (*THEME_STYLES, *styles)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from render.assets import join_styles
+from render.assets import CODE, PLAIN_TOKEN, join_styles
 
 STATIC = Path("static")
 
@@ -50,3 +50,12 @@ def test_fonts_that_are_asked_for_stay_and_their_address_follows_the_sheet() -> 
 def test_sheets_keep_their_order_and_their_licences() -> None:
     text = joined("/*! One. */ p{color:red}", "p{color:blue}")
     assert text.index("/*! One. */") < text.index("red") < text.index("blue")
+
+
+def test_code_keeps_its_text_and_what_has_a_colour() -> None:
+    code = '<div class="highlight"><pre id="codecell0"><span></span><span class="n">x</span><span class="w"> </span>'
+    code += '<span class="k">def</span><span class="p">(</span></pre></div>'
+    page = f'<span class="n">outside</span>{code}'
+    plain = CODE.sub(lambda found: PLAIN_TOKEN.sub(r"\1", found[0]), page)
+    assert plain.startswith('<span class="n">outside</span>')
+    assert plain.endswith('<span></span>x <span class="k">def</span>(</pre></div>')

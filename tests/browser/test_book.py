@@ -55,7 +55,6 @@ def theme(page: Page) -> str | None:
 @pytest.mark.parametrize("name", [*PAGES, "search"])
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(page: Page, book: str, name: str) -> None:
     page.goto(f"{book}{name}.html")
-    # What is not laid out yet, axe would not see.
     page.evaluate("document.fonts.ready")
     for size in (PHONE, DESKTOP):
         page.set_viewport_size(size)
