@@ -163,7 +163,7 @@ def test_outputs_are_stale_when_data_that_the_code_names_changed(folder: Path) -
     data.mkdir()
     (data / "run.json").write_text("[1]")
     (data / "other.json").write_text("[1]")
-    execute.record(path)
+    execute.record(path, 1.0)
     (data / "other.json").write_text("[2]")
     assert execute.stale([path]) == []
     (data / "run.json").write_text("[2]")
