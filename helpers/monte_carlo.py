@@ -107,7 +107,7 @@ def _sums(x: Tensor) -> tuple[np.ndarray | float, np.ndarray | float]:
     """Of x and of its squares, over the first axis."""
     if x.dim() == 1:
         return x.sum().item(), torch.dot(x, x).item()
-    ones, flat = x.new_ones(len(x)), x.reshape(len(x), -1)  # a product with ones is three times as fast as sum(dim=0)
+    ones, flat = x.new_ones(len(x)), x.reshape(len(x), -1)  # for ten columns twice as fast as sum(dim=0)
     total, squares = ((ones @ y).reshape(x.shape[1:]).numpy(force=True) for y in (flat, flat * flat))
     return total, squares
 

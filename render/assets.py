@@ -42,7 +42,7 @@ ICON_DATA = re.compile(r'(?:"([\w-]+)"|([\w$]+)):\[(\d+),(\d+),\[([^\]]*)\],"[0-
 ICON_STYLES = {"fa-solid", "fa-lg", "fa-fw"}
 # The theme measures every code block on load, which lays out all of a long page; book.js does it for what is seen.
 MEASURES_ALL = re.compile(r'"complete"===document\.readyState\?(\w+)\(\):window\.addEventListener\("load",\1\)')
-# A fifth of a chapter's elements are names, punctuation and blanks of its code, which have the colour of the text.
+# A sixth of a chapter's elements would be names, punctuation and blanks of its code, which have the colour of the text.
 CODE = re.compile(r'<div class="highlight"><pre.*?</pre>', re.DOTALL)
 PLAIN_TOKEN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')
 BLOCKING_SCRIPT = re.compile(r"<script src=")
