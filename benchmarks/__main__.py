@@ -26,12 +26,14 @@ from torch.distributions import Bernoulli, Normal
 from benchmarks.peers import MU, PEERS, SIGMA, Work, loop
 from benchmarks.report import RESULTS, Row, table, write
 from helpers import estimate_gradient, get_graph, reparametrize
+from helpers.compiled import Compiled
 from helpers.estimators import Estimator, Pathwise, ScoreFunction
 from helpers.monte_carlo import CHUNK_SIZE
 from helpers.streams import generator_of
 
 PARAMS = {"mu": MU, "sigma": SIGMA}
 PATHWISE = Pathwise(reparametrize.normal)
+HOWS = ("", ", compiled")
 THREADS = torch.get_num_threads()
 Draw = Callable[[int, torch.Generator], Tensor]
 
@@ -79,10 +81,18 @@ def engine(n: int, estimator: Estimator = PATHWISE, params: Mapping = PARAMS, f:
     return estimate_gradient(f, estimator, params, n, progress=False)
 
 
-def share_of_raw(repeats: int) -> Row:
+def plain_and_compiled(n: int, estimator: Estimator = PATHWISE, *rest: object) -> dict[str, Callable[[], object]]:
+    """The engine's works, by how they are marked in the labels of rows."""
+    return dict(zip(HOWS, (partial(engine, n, e, *rest) for e in (estimator, Compiled(estimator))), strict=True))
+
+
+def share_of_raw(repeats: int) -> list[Row]:
     n = 100_000_000
-    times = seconds({"engine": partial(engine, n), "raw": partial(raw, normals, n)}, repeats)
-    return Row.of_ratio("pathwise: share of raw torch.randn", times["raw"], times["engine"], n, 0.40, 0.65)
+    times = seconds({"raw": partial(raw, normals, n)} | plain_and_compiled(n), repeats)
+    return [
+        Row.of_ratio(f"pathwise{how}: share of raw torch.randn", times["raw"], times[how], n, 0.40, 0.65)
+        for how in HOWS
+    ]
 
 
 def other_estimators(repeats: int) -> list[Row]:
@@ -112,11 +122,10 @@ def other_estimators(repeats: int) -> list[Row]:
     rows = []
     for name, (estimator, params, f, draw, draws) in cases.items():
         n = 10_000_000 // draws
-        times = seconds(
-            {"engine": partial(engine, n, estimator, params, f), "raw": partial(raw, draw, n * draws)}, repeats
-        )
-        label = f"{name}: share of raw draws"
-        rows.append(Row.of_ratio(label, times["raw"], times["engine"], n, 0.2, None))
+        times = seconds({"raw": partial(raw, draw, n * draws)} | plain_and_compiled(n, estimator, params, f), repeats)
+        rows += [
+            Row.of_ratio(f"{name}{how}: share of raw draws", times["raw"], times[how], n, 0.2, None) for how in HOWS
+        ]
     return rows
 
 
@@ -132,13 +141,12 @@ def check(name: str, work: Work) -> None:
 def against_peers(repeats: int) -> list[Row]:
     n, few = 10_000_000, 100_000
     article = loop()
-    times = seconds({"loop": partial(article, few // 10), "engine": partial(engine, few)}, repeats)
+    times = seconds({"loop": partial(article, few // 10)} | plain_and_compiled(few), repeats)
     times["loop"] = [10 * t for t in times["loop"]]  # a tenth of the draws: it is linear, and slow
-    rows = [
-        Row.of_ratio("one backward a sample, N = 1e5: speed-up", times["loop"], times["engine"], few, 10_000, 20_000)
-    ]
+    label = "one backward a sample, N = 1e5{}: speed-up"
+    rows = [Row.of_ratio(label.format(how), times["loop"], times[how], few, 10_000, 20_000) for how in HOWS]
     marks = {"torch.func.vmap(grad)": (2, 4), "jax.jit(vmap(grad))": (2, 4)}
-    works: dict[str, Callable[[], object]] = {"engine": partial(engine, n)}
+    works = plain_and_compiled(n)
     for name, prepare in PEERS.items():
         try:
             work = prepare()
@@ -148,10 +156,10 @@ def against_peers(repeats: int) -> list[Row]:
         check(name, work)
         works[name] = partial(work, n)
     times = seconds(works, repeats)
-    for name in works:
-        if name != "engine":
-            must, aim = marks.get(name, (1, 3))
-            rows.append(Row.of_ratio(f"{name}, N = 1e7: speed-up", times[name], times["engine"], n, must, aim))
+    for name in (name for name in works if name not in HOWS):
+        must, aim = marks.get(name, (1, 3))
+        label = f"{name}, N = 1e7{{}}: speed-up"
+        rows += [Row.of_ratio(label.format(how), times[name], times[how], n, must, aim) for how in HOWS]
     return rows
 
 

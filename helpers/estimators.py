@@ -8,10 +8,11 @@ estimate.
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import signature
 from numbers import Real
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -69,6 +70,8 @@ def _values_of(f: Objective, z: Tensor, n: int) -> Tensor:
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
+    if torch.compiler.is_compiling():  # `helpers.compiled` looks at the sum
+        return values
     # one pass to look for trouble, which a sum cannot hide; a slower one to count it
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
@@ -138,15 +141,11 @@ class ScoreFunction:
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-sample gradients; see the module."""
         _check_call(f, n, generator)
-        values, domains = _checked(params), self._domains(params)
-        for name, value in values.items():
-            if not domains[name].check(value.detach()).all():
-                raise ValueError(f"{name} must satisfy {domains[name]}, got {params[name]}")
-        event_dims = {name: domain.event_dim for name, domain in domains.items()}
+        event_dims = self._event_dims(params)
         with torch.enable_grad():
             leaves = _one_copy_per_sample(params, n, event_dims)
             q = self.distribution(**leaves, validate_args=False)
-            with torch.no_grad(), drawing_from(generator):
+            with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
                 z = q.sample()
             weights = _values_of(f, z, n).detach()
             if self.baseline is not None:
@@ -156,13 +155,20 @@ class ScoreFunction:
                 log_density = log_density.reshape(n, -1).sum(1)
             return _gradients(log_density, weights, leaves, params)
 
-    def _domains(self, params: Params) -> dict[str, constraints.Constraint]:
-        """The constraint on each parameter; ValueError for a name or a law that has none."""
-        name_of_law = self.distribution.__name__
+    def _event_dims(self, params: Params) -> dict[str, int]:
+        """How many axes of each parameter belong to one draw; ValueError for a bad name, law or value."""
+        domains = self.distribution.arg_constraints
+        if not torch.compiler.is_compiling():  # `helpers.compiled` has checked them
+            self._check(params, domains)
+        return {name: domains[name].event_dim for name in params}
+
+    def _check(self, params: Params, domains: Any) -> None:
+        values, name_of_law = _checked(params), self.distribution.__name__
         for name in params:
             if name not in signature(self.distribution).parameters:
                 raise ValueError(f"params must name arguments of {name_of_law}, got {name!r}")
-        domains = self.distribution.arg_constraints
         if not isinstance(domains, Mapping) or any(constraints.is_dependent(domains[name]) for name in params):
             raise ValueError(f"distribution must have a support that no parameter moves, got {name_of_law}")
-        return {name: domains[name] for name in params}
+        for name, value in values.items():
+            if not domains[name].check(value.detach()).all():
+                raise ValueError(f"{name} must satisfy {domains[name]}, got {params[name]}")

@@ -93,18 +93,18 @@ def inverse_cdf(
     return icdf(eps, *by_position, **dict(zip(named, by_name, strict=True)))
 
 
-def _gumbel(size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
-    """Standard Gumbel noise -log(-log(u))."""
-    return open_uniform(size, like, generator).log_().neg_().log_().neg_()
+def _gumbel_scores(probs: Tensor, size: Sequence[int], generator: Generator | None) -> Tensor:
+    """g_i + log pi_i, the classes on the first axis: torch's softmax takes less than half the time there.
 
-
-def _log(probs: Tensor) -> Tensor:
-    """Of a tensor that may be expanded, where torch's log takes five times as long as it does after a copy."""
-    return torch.log(probs.contiguous())
+    torch's log takes five times as long of a tensor that was expanded as it does after a copy.
+    """
+    u = open_uniform((size[-1], *size[:-1]), probs, generator)
+    return u.log_().neg_().log_().neg_() + torch.log(probs.expand(size).movedim(-1, 0).contiguous())
 
 
 def _one_hot_of_largest(scores: Tensor) -> Tensor:
-    return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+    """From classes on the first axis to classes on the last."""
+    return torch.zeros_like(scores).scatter_(0, scores.argmax(0, keepdim=True), 1.0).movedim(0, -1)
 
 
 def gumbel_max(probs: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None) -> Tensor:
@@ -115,8 +115,8 @@ def gumbel_max(probs: Number, *, sample_shape: Sequence[int] = (), generator: Ge
     """
     (probs,) = validate.tensors(probs=probs)
     validate.distribution("probs", probs)
-    noise = _gumbel(_size(sample_shape, generator, probs=probs), probs, generator)
-    return _one_hot_of_largest((noise + _log(probs)).detach())
+    scores = _gumbel_scores(probs, _size(sample_shape, generator, probs=probs), generator)
+    return _one_hot_of_largest(scores.detach())
 
 
 def gumbel_softmax(
@@ -140,9 +140,9 @@ def gumbel_softmax(
     validate.positive("temperature", temperature)
     if temperature.dim() > 0 and temperature.shape[-1] != 1:
         raise ValueError(f"temperature must have a last axis of 1, got shape {tuple(temperature.shape)}")
-    noise = _gumbel(_size(sample_shape, generator, probs=probs, temperature=temperature), probs, generator)
-    scores = noise + _log(probs)
-    soft = torch.softmax(scores / temperature, dim=-1)
+    size = _size(sample_shape, generator, probs=probs, temperature=temperature)
+    scores = _gumbel_scores(probs, size, generator)
+    soft = torch.softmax(scores / temperature.squeeze(-1), dim=0).movedim(0, -1)
     return _one_hot_of_largest(scores.detach()) + (soft - soft.detach()) if hard else soft
 
 

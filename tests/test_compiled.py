@@ -1,0 +1,123 @@
+"""helpers.compiled: the plain estimator's draws and gradients, and its errors."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Exponential, Normal
+
+from helpers import estimate_gradient, reparametrize
+from helpers.compiled import Compiled
+from helpers.estimators import Estimator, Pathwise, ScoreFunction
+from tests.statistics import generator, square
+
+pytestmark = [
+    pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="needs a C++ compiler"),
+    pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning"),
+]
+PATHWISE = Pathwise(reparametrize.normal)
+PARAMS = {"mu": 12.0, "sigma": 42.0}
+SCORES = torch.tensor([3.0, -2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params", "f"),
+    [
+        (PATHWISE, PARAMS, square),
+        (PATHWISE, {"mu": torch.tensor([1.0, 2.0]), "sigma": torch.tensor(0.5)}, lambda z: z.prod(-1)),
+        (ScoreFunction(Normal, baseline=3.0), {"loc": 12.0, "scale": 42.0}, square),
+        (ScoreFunction(Bernoulli), {"probs": torch.tensor(0.3, dtype=torch.float64)}, square),
+        (
+            Pathwise(partial(reparametrize.gumbel_softmax, temperature=0.5)),
+            {"probs": torch.tensor([0.2, 0.5, 0.3])},
+            lambda y: y @ SCORES,
+        ),
+    ],
+    ids=["normal", "vector", "score function", "Bernoulli", "Gumbel-softmax"],
+)
+def test_the_draws_and_gradients_of_the_plain_estimator(
+    estimator: Estimator, params: dict[str, Any], f: Callable[[Tensor], Tensor]
+) -> None:
+    for n in (1000, 999):
+        compiled, plain = (e(f, params, n, generator()) for e in (Compiled(estimator), estimator))
+        for name, gradient in plain.items():
+            assert compiled[name].dtype == gradient.dtype
+            assert not compiled[name].requires_grad
+            scale = gradient.abs().max().item()
+            torch.testing.assert_close(compiled[name], gradient, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_the_loop_gives_the_same_for_any_number_of_threads() -> None:
+    run = partial(estimate_gradient, square, Compiled(PATHWISE), PARAMS, 10_000, chunk_size=1000)
+    first = run()
+    with ThreadPoolExecutor(3) as executor:
+        for other in (run(), run(executor=executor)):
+            assert all(other[name].mean.equal(first[name].mean) for name in PARAMS)
+    plain = estimate_gradient(square, PATHWISE, PARAMS, 10_000, chunk_size=1000)
+    for name in PARAMS:
+        torch.testing.assert_close(first[name].mean, plain[name].mean)
+
+
+def holes(z: Tensor) -> Tensor:
+    return torch.where(z > 100, torch.nan, z)  # of 1,000, about 18: two draws seldom show it
+
+
+def flat(z: Tensor) -> Tensor:
+    return torch.ones_like(z)
+
+
+@pytest.mark.parametrize(
+    ("params", "f"),
+    [
+        ({"mu": 0.0, "sigma": -1.0}, square),
+        ({"mu": 0.0}, square),
+        (PARAMS, lambda z: z.sum()),
+        (PARAMS, flat),
+        (PARAMS, holes),
+    ],
+    ids=["sigma < 0", "no sigma", "one number", "no graph", "NaN"],
+)
+def test_the_errors_of_the_plain_estimator(params: dict[str, Any], f: Callable[[Tensor], Tensor]) -> None:
+    said = []
+    for estimator in (PATHWISE, Compiled(PATHWISE)):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            estimator(f, params, 1000, generator())
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_a_parameter_that_was_changed_in_place_is_looked_at_again() -> None:
+    params = {"mu": torch.tensor(0.0), "sigma": torch.tensor(1.0)}
+    Compiled(PATHWISE)(square, params, 1000)
+    params["sigma"].neg_()
+    with pytest.raises(ValueError, match="sigma must be > 0, got -1"):
+        Compiled(PATHWISE)(square, params, 1000)
+
+
+def branches(z: Tensor) -> Tensor:
+    return z if z.max() > 3 else -z
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params", "f", "reason"),
+    [
+        (PATHWISE, PARAMS, branches, "Data-dependent branching"),
+        (ScoreFunction(Exponential), {"rate": 1.0}, square, "draws by another function"),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused(
+    estimator: Estimator, params: dict[str, float], f: Callable[[Tensor], Tensor], reason: str
+) -> None:
+    with pytest.raises(RuntimeError, match=reason):
+        Compiled(estimator)(f, params, 1000)
+    assert estimator(f, params, 1000)  # as it is, it works
+
+
+def test_the_estimator_must_be_a_function() -> None:
+    with pytest.raises(TypeError, match="estimator must be a function, got 3"):
+        Compiled(3)
