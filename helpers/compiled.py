@@ -127,15 +127,17 @@ class Compiled:
     """The gradients of `estimator`, all that follows the draws compiled into one pass over them.
 
     The same draws as without, and the same gradients up to rounding, after some seconds of compiling; `make bench`
-    shows what that is worth. Needs a C++ compiler and torch >= 2.13, and an f of torch operations with no branch on
-    the value of a sample. Raises RuntimeError where the code can't be compiled or draws by another function than
-    torch.randn, rand, normal and bernoulli.
+    shows what that is worth. Needs a C++ compiler, a torch that compiles torch.autograd.grad (2.13 does), and an f of
+    torch operations with no branch on the value of a sample. Raises RuntimeError where the code can't be compiled, or
+    draws by another function than torch.randn, rand, normal and bernoulli.
     """
 
     estimator: Estimator
 
     def __post_init__(self) -> None:
         validate.instance("estimator", self.estimator, Callable, "a function")
+        if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+            raise RuntimeError(f"Compiled needs a torch that compiles torch.autograd.grad, got {torch.__version__}")
 
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-sample gradients; see `helpers.estimators`."""

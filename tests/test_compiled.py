@@ -18,6 +18,7 @@ from tests.statistics import generator, square
 
 pytestmark = [
     pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="needs a C++ compiler"),
+    pytest.mark.skipif(not hasattr(torch._dynamo.config, "trace_autograd_ops"), reason="needs a newer torch"),
     pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning"),
 ]
 PATHWISE = Pathwise(reparametrize.normal)
@@ -116,6 +117,12 @@ def test_what_cannot_be_compiled_is_refused(
     with pytest.raises(RuntimeError, match=reason):
         Compiled(estimator)(f, params, 1000)
     assert estimator(f, params, 1000)  # as it is, it works
+
+
+def test_an_older_torch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._dynamo, "config", object())
+    with pytest.raises(RuntimeError, match="needs a torch that compiles"):
+        Compiled(PATHWISE)
 
 
 def test_the_estimator_must_be_a_function() -> None:
