@@ -27,6 +27,8 @@ from render.pages import add_facts, write_llms
 
 CITATION_STYLE = "author_year_round"
 CLOSING_MARKS = re.compile(r"[.,;:!?)]")
+NUMBERED = re.compile(r"^(Chapter|Appendix|Section|Equation|Figure|Table) ([\w.]+)$")
+BEFORE_PER_CENT = re.compile(r"(?<=\d) (?=%)")
 AFTER_SPHINX_NUMBERS = 900
 
 Number = tuple[int | str, ...]
@@ -74,6 +76,17 @@ def join_punctuation(app: Sphinx, doctree: nodes.document, docname: str) -> None
             mark = nodes.inline("", marks[0], classes=["formula-end"])
             joined = nodes.inline("", "", formula, mark, classes=["joined"])
             parent[place : place + 2] = [joined, nodes.Text(after[marks.end() :])]
+
+
+def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Keeps "Chapter 3" and "5 %" on one line."""
+    for text in list(doctree.findall(nodes.Text)):
+        is_code = isinstance(text.parent, nodes.literal | nodes.literal_block)
+        joined = text if is_code else BEFORE_PER_CENT.sub("\N{NO-BREAK SPACE}", text)
+        if isinstance(text.parent.parent, nodes.reference) or isinstance(text.parent, nodes.reference):
+            joined = NUMBERED.sub("\\1\N{NO-BREAK SPACE}\\2", joined)
+        if joined != text:
+            text.parent.replace(text, nodes.Text(joined))
 
 
 def visit_reference(translator: HTML5Translator, node: nodes.reference) -> None:
@@ -161,6 +174,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-updated", number_book, priority=AFTER_SPHINX_NUMBERS)
     app.connect("doctree-resolved", name_appendix)
     app.connect("doctree-resolved", join_punctuation)
+    app.connect("doctree-resolved", keep_together)
     app.add_html_math_renderer("katex", (visit_inline_formula, None), (visit_displayed_formula, None))
     app.add_node(nodes.image, override=True, html=(visit_image, None))
     app.add_node(nodes.reference, override=True, html=(visit_reference, depart_reference))
