@@ -21,7 +21,7 @@ import nbformat
 
 TIMEOUT = 900  # seconds, for a whole chapter
 PRELOADED = ["torch.distributions", "matplotlib.pyplot", "scipy.integrate", "scipy.stats"]
-PRELOADED += ["IPython.core.interactiveshell", "torchviz", "tools.rerun"]
+PRELOADED += ["IPython.core.interactiveshell", "torch._dynamo", "torchviz", "tools.rerun"]
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MPLBACKEND": "agg",
