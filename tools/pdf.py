@@ -13,8 +13,10 @@ from render.site import render
 from tools.chromium import FLAGS, HOW_TO_GET, find_chromium
 from tools.serve import served
 
-# Puts the article of each page behind that of the first. Ids get the page's name, so that links find their own.
-JOIN = """async (names) => {
+# Puts the article of each page behind that of the first. Ids get the page's name, so that links find their own;
+# those that the style sheet knows stay.
+JOIN = """async ({ names, title }) => {
+  const styled = ["a-map", "fig-first", "what-to-remember"];
   const pages = await Promise.all(names.map(async (name) => {
     const address = new URL(`${name}.html`, location.href);
     const page = new DOMParser().parseFromString(await (await fetch(address)).text(), "text/html");
@@ -22,7 +24,11 @@ JOIN = """async (names) => {
   }));
   const place = (url) => url.pathname.replace(/^\\/|\\.html$/g, "") + "/" + decodeURIComponent(url.hash.slice(1));
   for (const { name, address, article } of pages) {
-    for (const part of article.querySelectorAll("[id]")) part.id = `${name}/${part.id}`;
+    for (const part of article.querySelectorAll("[id]")) {
+      const id = `${name}/${part.id}`;
+      if (styled.includes(part.id)) part.prepend(Object.assign(document.createElement("a"), { id }));
+      else part.id = id;
+    }
     for (const image of article.querySelectorAll("img")) {
       image.src = new URL(image.getAttribute("src"), address);
       image.loading = "eager";
@@ -36,10 +42,13 @@ JOIN = """async (names) => {
     article.style.breakBefore = name === "index" ? "auto" : "page";
   }
   document.documentElement.dataset.theme = "light";
+  document.title = title;
   document.body.replaceChildren(...pages.map(({ article }) => article));
   await Promise.all([...document.images].map((image) => image.decode()));
   await document.fonts.ready;
 }"""
+
+PAGE_NUMBER = '<span class="pageNumber" style="font: 8pt serif; margin: auto"></span>'
 
 
 def main() -> int:
@@ -56,9 +65,18 @@ def main() -> int:
                 browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
                 page = browser.new_page()
                 page.goto(f"{base}index.html")
-                page.evaluate(JOIN, [entry.name for entry in book.pages])
+                page.evaluate(JOIN, {"names": [entry.name for entry in book.pages], "title": book.title})
                 output = book.output.with_name(f"{book.output.name}.pdf")
-                page.pdf(path=output, format="A4", margin=dict.fromkeys(("top", "bottom", "left", "right"), "20mm"))
+                page.pdf(
+                    path=output,
+                    format="A4",
+                    margin=dict.fromkeys(("top", "bottom", "left", "right"), "20mm"),
+                    display_header_footer=True,
+                    header_template="<span></span>",
+                    footer_template=PAGE_NUMBER,
+                    outline=True,
+                    tagged=True,
+                )
                 browser.close()
     except RenderError as error:
         print(f"pdf: {error}", file=sys.stderr)

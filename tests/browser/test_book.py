@@ -44,6 +44,19 @@ EMPTY_FORMULAS = """(() => {
 SCROLL_BOXES_ARE_MARKED = """() => [...document.querySelectorAll(
   ".scroll-box, .pst-scrollable-table-container, div.highlight pre"
 )].every((box) => !box.checkVisibility() || box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
+# Nine points of each of its lines, to find one where nothing lies above what has the focus.
+FOCUS = """() => {
+  const focused = document.activeElement;
+  if (focused === document.body) return null;
+  const shown = focused.matches("input") && focused.labels.length ? focused.labels[0] : focused;
+  const isSeen = [...shown.getClientRects()].some((box) =>
+    [0.1, 0.5, 0.9].some((x) => [0.1, 0.5, 0.9].some((y) => shown.contains(
+      document.elementFromPoint(
+        Math.max(0, box.left) + x * (Math.min(innerWidth, box.right) - Math.max(0, box.left)),
+        Math.max(0, box.top) + y * (Math.min(innerHeight, box.bottom) - Math.max(0, box.top))
+      )))));
+  return { isSeen, what: focused.outerHTML.slice(0, 120) };
+}"""
 NOTHING_MOVES = "() => document.getAnimations().every((move) => move.playState !== 'running')"
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -187,7 +200,7 @@ def test_back_to_top_on_a_screen_without_the_outline(new_page: NewPage, book: st
     button = page.locator("#pst-back-to-top")
     expect(button).to_be_hidden()
     page.keyboard.press("End")
-    page.wait_for_function("scrollY > 2 * innerHeight")
+    page.wait_for_function("scrollY + innerHeight > document.documentElement.scrollHeight - 2")
     expect(button).to_be_hidden()  # it would lie on what is read
     page.keyboard.press("PageUp")
     expect(button).to_be_visible()
@@ -247,6 +260,23 @@ def test_focus_is_visible(page: Page, book: str) -> None:
             "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.boxShadow; })()"
         )
         assert style != "nonenone", page.evaluate("document.activeElement.outerHTML.slice(0, 120)")
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_the_focus_is_never_hidden(new_page: NewPage, book: str, size: dict[str, int]) -> None:
+    """WCAG 2.4.11: neither the header that stays nor "Back to top" covers it, on the way down and on the way back."""
+    page = new_page(viewport=size, reduced_motion="reduce")
+    page.goto(f"{book}chapters/09-log-derivative.html")
+    for key in ("Tab", "Shift+Tab"):
+        stops = 0
+        while True:
+            page.keyboard.press(key)
+            focus = page.evaluate(FOCUS)
+            if focus is None:
+                break
+            stops += 1
+            assert focus["isSeen"], f"{key} {stops}: {focus['what']}"
+        assert stops > 50
 
 
 def test_the_phone_has_the_contents_behind_a_button(new_page: NewPage, book: str) -> None:
