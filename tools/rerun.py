@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "MPLBACKEND": "agg",
     "TQDM_DISABLE": "1",
     "PYTHONHASHSEED": "0",
+    "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver",  # its workers come from our server too
 }
 _LOCK = Lock()
 
