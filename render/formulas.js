@@ -5,6 +5,7 @@
 const PLAIN = new Set(["", "mord", "mop", "mbin", "mrel", "mopen", "mclose", "mpunct", "minner", "mtight"]); // no style names them
 const ROW = /^(base|sizing|(reset-)?size\d+)$/;
 const SIZES = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.44, 1.728, 2.074, 2.488]; // of the classes size1 to size11
+const LINE = { height: 0.915, depth: 0.287 }; // of KaTeX_Main with a line height of 1.2
 const { Span, SymbolNode } = katex.__domTree;
 
 const has = (node, name) => node.classes?.includes(name) ?? false;
@@ -65,12 +66,33 @@ function lighten(node, isStacked = false) {
   return node;
 }
 
-// What screen readers read: without the copy of the source, and without boxes that only place things.
+// What screen readers read: without the copy of the source, and without blanks and boxes that only place things.
 function spoken(node) {
-  if (!node.children) return [node];
-  node.children = node.children.flatMap(spoken);
+  if (!node.children) return node.character ? [] : [node];
+  const takesMany = ["math", "semantics", "mstyle", "mrow", "mtd"].includes(node.type);
+  node.children = node.children.flatMap((child) => {
+    const parts = spoken(child);
+    return takesMany || parts.length === 1 ? parts : [child];
+  });
+  const [first, ...others] = node.children;
+  const isWrapped = first?.type === "mrow" && !others.length;
+  if (isWrapped && (node.type === "math" || node.type === "mtd")) node.children = first.children;
   if (node.type === "annotation" || node.type === "mspace") return [];
-  return ["semantics", "mstyle"].includes(node.type) || (node.type === "mrow" && node.children.length === 1) ? node.children : [node];
+  return ["semantics", "mstyle"].includes(node.type) || (node.type === "mrow" && first && !others.length) ? node.children : [node];
+}
+
+// A formula in a line of text needs no strut where a line of KaTeX's font is as high, and one that cannot be broken no box of its own.
+function withoutStruts(drawn) {
+  for (const base of drawn.children) {
+    const [strut] = base.children;
+    const depth = -parseFloat(strut.style.verticalAlign ?? 0);
+    if (depth <= LINE.depth && parseFloat(strut.style.height) - depth <= LINE.height) base.children.shift();
+  }
+  if (drawn.children.length === 1) {
+    drawn.children = drawn.children[0].children;
+    drawn.classes.push("base");
+  }
+  return drawn;
 }
 
 function renderFormula(tex, displayMode) {
@@ -78,5 +100,9 @@ function renderFormula(tex, displayMode) {
   const [aloud, drawn] = displayMode ? tree.children[0].children : tree.children;
   const [math] = spoken(aloud.children[0]);
   math.attributes = { ...math.attributes, class: "katex-mathml" };
-  return math.toMarkup() + lighten(drawn).toMarkup();
+  lighten(drawn);
+  if (displayMode) return math.toMarkup() + drawn.toMarkup();
+  withoutStruts(drawn);
+  const isOneSymbol = drawn.children.length === 1 && drawn.children[0] instanceof SymbolNode;
+  return isOneSymbol ? drawn.children[0].toMarkup() : math.toMarkup() + drawn.toMarkup();
 }
