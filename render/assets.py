@@ -54,6 +54,10 @@ VARIABLE = re.compile(r"var\(\s*(--[\w-]+)")
 FONT = "@font-face"
 GROUPS = {"media", "supports", "container", "layer"}
 ALTERNATIVES = {"is", "where", "has"}
+COMBINATORS = (">", "+", "~")
+# With a rule for these, a browser makes two styles more for every element.
+EVERY_PSEUDO_ELEMENT = {":before", ":after"}
+BORDER_BOX = ("box-sizing", "border-box")
 
 
 def lighten(pages: Path, styles: Iterable[str]) -> None:
@@ -168,10 +172,14 @@ def _blocks(rules: list[Node], used: set[str]) -> list[Block]:
     blocks = []
     for rule in rules:
         if isinstance(rule, QualifiedRule):
-            choices = [tinycss2.serialize(choice) for choice in _split(rule.prelude) if _is_used(choice, used)]
+            choices = [simple for choice in _split(rule.prelude) if _is_used(choice, used) for simple in _simple(choice)]
+            declarations = _declarations(rule)
+            if declarations == [BORDER_BOX]:
+                choices = [choice for choice in choices if choice not in EVERY_PSEUDO_ELEMENT]
+            elif "content" in dict(declarations):
+                declarations.insert(0, BORDER_BOX)
             if choices:
-                head = ",".join(" ".join(choice.split()) for choice in choices)
-                blocks.append(Block(head, declarations=_declarations(rule)))
+                blocks.append(Block(",".join(choices), declarations))
         elif rule.at_keyword in GROUPS and rule.content is not None:
             head = f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}"
             inner = tinycss2.parse_rule_list(rule.content, skip_comments=True, skip_whitespace=True)
@@ -200,6 +208,54 @@ def _split(tokens: list[Node]) -> list[list[Node]]:
         else:
             choices[-1].append(token)
     return choices
+
+
+def _simple(selector: list[Node]) -> list[str]:
+    """Returns selectors for the same elements with the same weight, without an `:is()` for the element itself.
+
+    A browser looks a rule up by the tag or class of its element; one that ends in `:is()` it tries on every element.
+    """
+    tokens = tinycss2.parse_component_value_list(" ".join(tinycss2.serialize(selector).split()))
+    start = 1 + max((i for i, token in enumerate(tokens) if _is_combinator(token)), default=-1)
+    before, choice, after = tokens[:start], tokens[start + 1 : start + 2], tokens[start + 2 :]
+    if not choice or tokens[start] != ":" or choice[0].type != "function" or choice[0].lower_name != "is":
+        return [tinycss2.serialize(tokens)]
+    alternatives = _split(choice[0].arguments)
+    weights = [_weight(alternative) for alternative in alternatives]
+    missing = [[most - own for most, own in zip(max(weights), weight, strict=True)] for weight in weights]
+    is_chain = any(_is_combinator(token) for alternative in alternatives for token in _stripped(alternative))
+    if (is_chain and before) or any(count < 0 for counts in missing for count in counts):
+        return [tinycss2.serialize(tokens)]
+    simple = []
+    for alternative, (ids, classes, tags) in zip(alternatives, missing, strict=True):
+        weight = ":not(#_)" * ids + ":not(._)" * classes + ":not(_)" * tags
+        text = "".join(map(tinycss2.serialize, (before, _stripped(alternative)))) + weight + tinycss2.serialize(after)
+        simple += _simple(tinycss2.parse_component_value_list(text))
+    return simple
+
+
+def _is_combinator(token: Node) -> bool:
+    return token.type == "whitespace" or token in COMBINATORS
+
+
+def _stripped(tokens: list[Node]) -> list[Node]:
+    return tinycss2.parse_component_value_list(tinycss2.serialize(tokens).strip())
+
+
+def _weight(selector: list[Node]) -> tuple[int, int, int]:
+    """Returns the specificity of a selector: how many ids, classes and tags it asks for."""
+    weights = [(0, 0, 0)]
+    for before, token in zip([None, *selector], selector, strict=False):
+        if token.type == "function" and token.lower_name in {"is", "not", "has"}:
+            weights.append(max(map(_weight, _split(token.arguments))))
+        elif token.type == "hash":
+            weights.append((1, 0, 0))
+        elif token.type in {"[] block", "function"} or (token.type == "ident" and before in (".", ":")):
+            weights.append((0, token.type != "function" or token.lower_name != "where", 0))
+        elif token.type == "ident":
+            weights.append((0, 0, 1))
+    ids, classes, tags = (sum(counts) for counts in zip(*weights, strict=True))
+    return ids, classes, tags
 
 
 def _is_used(selector: list[Node], used: set[str]) -> bool:

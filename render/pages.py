@@ -18,7 +18,7 @@ WORDS_PER_MINUTE = 238  # the mean of silent readers of non-fiction in English, 
 CODE_LINES_PER_MINUTE = 30
 FORMULAS_PER_MINUTE = 10  # displayed ones
 DESCRIPTION_LENGTH = 200
-ANNOTATION_OR_TAG = re.compile(r"<annotation.*?</annotation>|<[^>]*>")
+TAG = re.compile(r"<[^>]*>")
 
 
 def describe(doctree: nodes.document) -> str:
@@ -31,7 +31,7 @@ def describe(doctree: nodes.document) -> str:
 
 def _plain(node: nodes.Node) -> str:
     if isinstance(node, nodes.math):
-        return ANNOTATION_OR_TAG.sub("", render_formula(node.astext(), False).partition("</math>")[0])
+        return TAG.sub("", render_formula(node.astext(), False).partition("</math>")[0])
     if isinstance(node, nodes.Text):
         return node.astext().replace("\n", " ")
     return "".join(map(_plain, node.children))

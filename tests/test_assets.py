@@ -41,6 +41,29 @@ def test_what_nothing_uses_is_left_out(sheet: str, left: str) -> None:
     assert joined(sheet, used="seen --script").strip() == left
 
 
+@pytest.mark.parametrize(
+    ("selector", "simple"),
+    [
+        ("x :is(a, b):hover", "x a:hover,x b:hover"),
+        (":is(.x a, .x .y a)::before", ".x a:not(._)::before,.x .y a::before"),
+        (":is(.x, #y :is(.c, .d))", ".x:not(#_),#y .c,#y .d"),
+        ("x > :is(.c, [d]:not(.e))", "x > .c:not(._),x > [d]:not(.e)"),
+        (":is(.c, section > p.d)", ".c:not(_):not(_),section > p.d"),
+        (":is(a, b) c", ":is(a, b) c"),  # of its element it names the tag
+        (":is(a, .b)", ":is(a, .b)"),  # no selector for a weighs just as much as .b
+        ("x :is(a, b > c)", "x :is(a, b > c)"),  # x need not be around b
+    ],
+)
+def test_a_rule_names_its_element(selector: str, simple: str) -> None:
+    assert joined(f"{selector}{{color:red}}", used="x y b c d e") == f"\n{simple}{{color:red}}".lstrip("\n")
+
+
+def test_pseudo_elements_get_their_box_only_where_they_are() -> None:
+    sheet = "*,:after,:before{box-sizing:border-box} p::before{content:none} p::after{color:red}"
+    rules = ["*{box-sizing:border-box}", "p::before{box-sizing:border-box;content:none}", "p::after{color:red}"]
+    assert joined(sheet).split("\n") == rules
+
+
 def test_fonts_that_are_asked_for_stay_and_their_address_follows_the_sheet() -> None:
     sheet = "@font-face{font-family:Own;src:url(fonts/own.woff2)} p{font-family:Own,serif}"
     assert "src:url(katex/fonts/own.woff2)" in joined(sheet, folder="katex")

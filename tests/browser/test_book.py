@@ -34,7 +34,7 @@ OTHER_INK = """[...document.querySelectorAll(".katex-html *")].filter((glyph) =>
 # Then empty boxes of their size can stand for them, which axe sees in a third of the time. A formula's line may break
 # between two boxes, as it may between the parts that they stand for.
 EMPTY_FORMULAS = """(() => {
-  const parts = [...document.querySelectorAll(".katex-html .base")];
+  const parts = [...document.querySelectorAll(".katex-html .base, .katex-html.base")];
   const sizes = parts.map((part) => part.getBoundingClientRect());
   parts.forEach((part, k) => {
     part.style.cssText += `; width: ${sizes[k].width}px; height: ${sizes[k].height}px`;
