@@ -66,11 +66,11 @@ def tensors(**values: Number) -> list[Tensor]:
 
 def broadcast(shapes: Mapping[str, torch.Size]) -> torch.Size:
     """The shape that these broadcast to; ValueError that names each where they do not."""
-    first, *others = shapes.values()
-    if all(shape == first for shape in others):
-        return first  # torch takes 50 µs to find that out
+    sizes = list(shapes.values())
+    if sizes and all(size == sizes[0] for size in sizes):
+        return sizes[0]  # torch takes 50 µs to find that out
     try:
-        return torch.broadcast_shapes(first, *others)
+        return torch.broadcast_shapes(*sizes)
     except RuntimeError:
         given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
         raise ValueError(f"parameters must broadcast together, got {given}") from None

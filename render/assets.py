@@ -172,7 +172,9 @@ def _blocks(rules: list[Node], used: set[str]) -> list[Block]:
     blocks = []
     for rule in rules:
         if isinstance(rule, QualifiedRule):
-            choices = [simple for choice in _split(rule.prelude) if _is_used(choice, used) for simple in _simple(choice)]
+            choices = [
+                simple for choice in _split(rule.prelude) if _is_used(choice, used) for simple in _simple(choice)
+            ]
             declarations = _declarations(rule)
             if declarations == [BORDER_BOX]:
                 choices = [choice for choice in choices if choice not in EVERY_PSEUDO_ELEMENT]

@@ -121,7 +121,9 @@ def visit_displayed_formula(translator: HTML5Translator, node: nodes.math_block)
     """Writes a displayed formula in a box that can scroll, with its number beside the box."""
     formula = _formula(translator, node, is_display=True)
     translator.body.append(translator.starttag(node, "div", CLASS="equation notranslate"))
-    translator.body.append(f'<div class="scroll-box"><span class="katex-display"><span class="katex">{formula}</span></span></div>')
+    translator.body.append(
+        f'<div class="scroll-box"><span class="katex-display"><span class="katex">{formula}</span></span></div>'
+    )
     if node["number"]:
         number = get_node_equation_number(translator, node)
         translator.body.append(f'<span class="eqno">({number})')

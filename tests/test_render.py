@@ -145,7 +145,7 @@ def test_the_bibliography_lists_what_is_cited(pages: Pages) -> None:
 def test_formulas_are_rendered_for_eyes_and_ears(first: BeautifulSoup) -> None:
     inline = one(first, "#sec-first > p .joined .math")
     assert inline.select(".katex-html[aria-hidden=true]")
-    assert str(one(inline, "math > msub")) == "<msub><mi mathvariant=\"normal\">∇</mi><mi>ϕ</mi></msub>"
+    assert str(one(inline, "math > msub")) == '<msub><mi mathvariant="normal">∇</mi><mi>ϕ</mi></msub>'
     assert one(inline, "math").get_text() == "∇ϕE[f(z)]"
     displayed = one(first, "#equation-eq-swap")
     assert displayed.select(".scroll-box > .katex-display")

@@ -11,7 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from render.book import read_book
+from render.book import KATEX, read_book
+from render.formulas import render_formula
 from tests.browser.conftest import DESKTOP, ROOT, NewPage
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -56,6 +57,55 @@ FOCUS = """() => {
         Math.max(0, box.top) + y * (Math.min(innerHeight, box.bottom) - Math.max(0, box.top))
       )))));
   return { isSeen, what: focused.outerHTML.slice(0, 120) };
+}"""
+FORMULAS = (
+    r"\mu",
+    r"12",
+    r"f'(\mu)",
+    r"z = \mu + \sigma\epsilon,\quad \epsilon \sim \mathcal{N}(0, 1)",
+    r"\sigma^2 q_\phi x_i^2 e^{-x^2/2} x^{y_{i_j}} f_{n,k}\!\left(\tfrac12\right) \nabla_{\phi}^{\mathsf T}",
+    r"\mathbb{E}_{z \sim q_\phi}\!\left[\frac{q_\phi(z)}{q_{\phi_0}(z)}\, f(z)\right] = \frac1k \sum_{i=1}^k f(z_i)",
+    r"\operatorname{Var}\Big[z^2 \frac{\epsilon}{\sigma}\Big] \le \max_i \log \hat y_i",
+    r"\widehat{\mu\sigma} \quad \bar g \quad \tilde z",
+    r"\sqrt{\frac{V}{N}} + \sqrt[3]{x^{\frac ab}} \int_0^1 \underbrace{f(x)}_{\text{a text}} \,\mathrm{d}x \prod_j x_j",
+    r"\begin{aligned} a_1 &= \frac{\partial^2}{\partial\phi^2}\, f \\ &\quad + b^2\big|_{z\text{ fixed}} \end{aligned}",
+    r"f(y) = \begin{cases} y^2 & y > 0, \\ 0 & \text{else} \end{cases}",
+    r"\begin{pmatrix} 1 & \rho \\ \rho & 1 \end{pmatrix}",
+    r"\overline{x} \xrightarrow{N \to \infty} \lfloor u K \rfloor \ne \left\| \theta \right\|^2",
+    r"\color{red}{r} \Bigl( \biggl\{ x \biggr\} \Bigr)",
+)
+# A glyph, or the line of a fraction or a root, is told by its place in the box; a third of a pixel is not seen.
+GLYPHS_THAT_MOVE = """([tex, displayMode, light]) => {
+  const measure = (html) => {
+    const box = document.createElement("p");
+    box.style.width = "1000px";
+    box.innerHTML = html;
+    document.querySelector("article section").append(box);
+    const origin = box.getBoundingClientRect();
+    const found = [["height", 0, origin.height, 0]];
+    const add = (name, rect) => found.push([name, rect.left - origin.left, rect.top - origin.top, rect.width]);
+    const texts = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      if (text.parentElement.closest("math")) continue;
+      for (let i = 0; i < text.length; i += 1) {
+        const range = document.createRange();
+        range.setStart(text, i);
+        range.setEnd(text, i + 1);
+        if (text.data[i] !== "\\u200b") add(text.data[i], range.getBoundingClientRect());
+      }
+    }
+    const lines = box.querySelectorAll(".frac-line, .overline-line, .katex-html svg");
+    for (const line of lines) add("line", line.getBoundingClientRect());
+    box.remove();
+    return found;
+  };
+  const inLine = `<span class="katex">${light}</span>`;
+  const whole = measure(`Text ${katex.renderToString(tex, { displayMode })} text`);
+  const drawn = measure(`Text ${displayMode ? `<span class="katex-display">${inLine}</span>` : inLine} text`);
+  if (whole.length !== drawn.length) return [whole.length, drawn.length];
+  const moved = (a, b) => a.some((v, j) => (j ? Math.abs(v - b[j]) > 1 / 3 : v !== b[j]));
+  return whole.map((glyph, k) => [glyph, drawn[k]]).filter(([a, b]) => moved(a, b));
 }"""
 NOTHING_MOVES = "() => document.getAnimations().every((move) => move.playState !== 'running')"
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -229,6 +279,19 @@ def test_formulas_can_be_heard(page: Page, book: str) -> None:
     assert roles.count("MathMLMath") == page.locator("math:not(details:not([open]) math)").count()
     assert roles.count("heading") >= page.locator("article :is(h1, h2, h3)").count()
     assert roles.count("MathMLFraction") > 0
+
+
+def test_formulas_look_as_katex_draws_them(page: Page, book: str) -> None:
+    """render/formulas.js leaves out half of KaTeX's elements; no glyph and no line moves, no box changes its height."""
+    page.goto(f"{book}chapters/04-pytorch.html")
+    page.add_script_tag(path=KATEX / "katex.min.js")
+    # The page's style sheet lacks what only the elements that are left out need; its fonts are the page's.
+    sheet = (KATEX / "katex.min.css").read_text(encoding="utf-8")
+    page.add_style_tag(content=re.sub(r"@font-face\{.*?\}", "", sheet))
+    for tex in FORMULAS:
+        for is_display in (False, True):
+            moved = page.evaluate(GLYPHS_THAT_MOVE, [tex, is_display, render_formula(tex, is_display)])
+            assert moved == [], f"{tex} {'displayed' if is_display else 'in a line'}: {moved}"
 
 
 def test_a_page_reads_without_script(new_page: NewPage, book: str) -> None:
