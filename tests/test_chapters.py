@@ -105,5 +105,5 @@ def test_a_figure_has_label_caption_and_text_alternative(notebook: nbformat.Note
 
 def test_no_cell_is_exempt_from_comparison(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
-        assert set(cell.metadata.get("tags", [])) <= {"raises-exception", "shows-nonfinite"}
+        assert set(cell.metadata.get("tags", [])) <= {"raises-exception", "shows-nonfinite", "quotes"}
         assert not re.search(r"#\s*(NBVAL|PYTEST_VALIDATE)", cell.source)

@@ -160,6 +160,18 @@ def test_a_fault_is_seen(book: list[Path], fault: object, red: str) -> None:
     assert not sweep.verdicts(found)[red]
 
 
+def test_what_a_cell_quotes_is_the_same_in_every_run(book: list[Path]) -> None:
+    for path in book:
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[0].metadata = {"tags": ["quotes"]}
+        nbformat.write(notebook, path)
+    found = sweep.judge(book, runs_of(book, np.zeros((3, 100, ROWS))))
+    assert all(sweep.verdicts(found).values()), sweep.text(found)
+    assert found["z"] == 0
+    found = sweep.judge(book, runs_of(book, normal()))
+    assert len(found["failed otherwise"]) == 300
+
+
 def test_one_far_run_is_listed_and_may_be_chance(book: list[Path]) -> None:
     zs = normal()
     zs[2, 5, 0] = SIGMAS + 0.3

@@ -130,13 +130,22 @@ def failures(cells: list[Any], run: Run) -> tuple[list[str], bool]:
         for found in compare(cell.outputs, fresh, nonfinite=allowed):
             lines.append(f"cell {number}: {' '.join('; '.join(found.reasons).split())} | {found.fresh}")
             by_distance &= found.by_distance
+        changed = [old != new for old, new in zip(numbers(cell.outputs), numbers(fresh), strict=False)]
+        if _quotes(cell) and any(changed):
+            lines.append(f"cell {number}: it quotes its numbers, and they depend on the seed")
+            by_distance = False
     return lines, by_distance
 
 
+def _quotes(cell: Any) -> bool:
+    """Whether the estimates of a cell are another's, and no draw enters."""
+    return "quotes" in cell.metadata.get("tags", [])
+
+
 def pairs(cells: list[Any], run: Run) -> Iterator[tuple[int, int, Number, Number]]:
-    """Each number that can be compared, as (cell, position, stored, fresh)."""
+    """Each number that is drawn and can be compared, as (cell, position, stored, fresh)."""
     for cell, (stored, fresh) in enumerate(zip(cells, run.outputs, strict=False)):
-        both = zip(numbers(stored.outputs), numbers(fresh), strict=False)
+        both = [] if _quotes(stored) else zip(numbers(stored.outputs), numbers(fresh), strict=False)
         yield from ((cell, position, old, new) for position, (old, new) in enumerate(both))
 
 
