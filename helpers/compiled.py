@@ -49,14 +49,10 @@ def _of_size(size: Sequence[int], dtype: torch.dtype, device: torch.device) -> T
     return torch.empty(size, dtype=dtype, device=device)
 
 
-def _of_first(tensor: Tensor, *_: Tensor) -> Tensor:
-    return tensor.new_empty(tensor.shape)
-
-
 _FROM_SIZE = {torch.randn: _operator(_randn, _of_size), torch.rand: _operator(_rand, _of_size)}
 _FROM_TENSORS = {
-    torch.normal: _operator(_normal, lambda mean, std: _of_first(mean, std)),
-    torch.bernoulli: _operator(_bernoulli, lambda p: _of_first(p)),
+    torch.normal: _operator(_normal, lambda mean, std: mean.new_empty(mean.shape)),
+    torch.bernoulli: _operator(_bernoulli, lambda p: p.new_empty(p.shape)),
 }
 
 
@@ -96,6 +92,8 @@ class _WithoutGenerator(TorchFunctionMode):
 
 def _step(estimator: Estimator, f: Objective, params: Params, n: int) -> tuple[Gradients, Tensor]:
     """The gradients, and the sum of f's values, which is not finite where one of them is not."""
+    if not torch.compiler.is_compiling():  # it would draw from torch's global generator
+        raise RuntimeError("torch.compile is switched off, by TORCHDYNAMO_DISABLE or the like")
     sums = []
 
     def summed(z: Tensor) -> Tensor:
@@ -103,8 +101,10 @@ def _step(estimator: Estimator, f: Objective, params: Params, n: int) -> tuple[G
         sums.append(values.detach().sum())
         return values
 
+    validate.tracing.active = True  # in the trace only: nothing here runs as Python
     with _WithoutGenerator():
         gradients = estimator(summed, params, n, None)
+    validate.tracing.active = False
     return {name: gradient.detach() for name, gradient in gradients.items()}, sums[0]
 
 
@@ -145,7 +145,12 @@ class Compiled:
         validate.integer("n", n, 1)
         validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
         versions = tuple(value._version for value in params.values() if isinstance(value, Tensor))
-        if not _passes(self.estimator, f, tuple(params.items()), versions):
+        call = (self.estimator, f, tuple(params.items()), versions)
+        try:
+            passes = _passes(*call)
+        except TypeError:  # not hashable, so not remembered
+            passes = _passes.__wrapped__(*call)
+        if not passes:
             return self.estimator(f, params, n, generator)  # which says what is amiss
         tensors = dict(zip(params, validate.tensors(**params), strict=True))
         state = None if generator is None else generator.get_state()

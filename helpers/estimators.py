@@ -70,7 +70,7 @@ def _values_of(f: Objective, z: Tensor, n: int) -> Tensor:
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
-    if torch.compiler.is_compiling():  # `helpers.compiled` looks at the sum
+    if validate.tracing.active:  # `helpers.compiled` looks at the sum
         return values
     # one pass to look for trouble, which a sum cannot hide; a slower one to count it
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
@@ -158,7 +158,7 @@ class ScoreFunction:
     def _event_dims(self, params: Params) -> dict[str, int]:
         """How many axes of each parameter belong to one draw; ValueError for a bad name, law or value."""
         domains = self.distribution.arg_constraints
-        if not torch.compiler.is_compiling():  # `helpers.compiled` has checked them
+        if not validate.tracing.active:
             self._check(params, domains)
         return {name: domains[name].event_dim for name in params}
 

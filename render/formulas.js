@@ -1,5 +1,5 @@
 // Writes a formula as KaTeX does, with half of the elements: a long chapter has three hundred formulas, and a phone takes a
-// second to style and lay out their parts. No glyph moves by it. Evaluated after katex.min.js, whose trees it works on.
+// second to style and lay out their parts. No glyph moves by as much as a pixel. Evaluated after katex.min.js, whose trees it works on.
 "use strict";
 
 const PLAIN = new Set(["", "mord", "mop", "mbin", "mrel", "mopen", "mclose", "mpunct", "minner", "mtight"]); // no style names them

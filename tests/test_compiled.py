@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Exponential, Normal
 
-from helpers import estimate_gradient, reparametrize
+from helpers import estimate_gradient, reparametrize, validate
 from helpers.compiled import Compiled
 from helpers.estimators import Estimator, Pathwise, ScoreFunction
 from tests.statistics import generator, square
@@ -117,6 +117,32 @@ def test_what_cannot_be_compiled_is_refused(
     with pytest.raises(RuntimeError, match=reason):
         Compiled(estimator)(f, params, 1000)
     assert estimator(f, params, 1000)  # as it is, it works
+
+
+class Unhashable:
+    __hash__ = None
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return square(z)
+
+
+def test_f_need_not_be_hashable() -> None:
+    compiled, plain = (e(Unhashable(), PARAMS, 1000, generator()) for e in (Compiled(PATHWISE), PATHWISE))
+    torch.testing.assert_close(compiled, plain)
+
+
+def test_it_does_not_run_where_torch_does_not_compile() -> None:
+    with torch.compiler.set_stance("force_eager"), pytest.raises(RuntimeError, match="is switched off"):
+        Compiled(PATHWISE)(square, PARAMS, 1000, generator())
+    assert not validate.tracing.active
+
+
+def test_code_that_a_reader_compiles_still_checks() -> None:
+    Compiled(PATHWISE)(square, PARAMS, 1000, generator())
+    of_a_reader = torch.compile(lambda sigma: reparametrize.normal(0.0, sigma, sample_shape=(3,)))
+    assert of_a_reader(torch.tensor(1.0)).shape == (3,)
+    with pytest.raises(ValueError, match="sigma must be > 0, got -1"):
+        of_a_reader(torch.tensor(-1.0))
 
 
 def test_an_older_torch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
