@@ -85,7 +85,7 @@ def broadcast(shapes: Mapping[str, torch.Size]) -> torch.Size:
         raise ValueError(f"parameters must broadcast together, got {given}") from None
 
 
-def _distinct(tensor: Tensor) -> Tensor:
+def distinct(tensor: Tensor) -> Tensor:
     """One of the copies where a tensor was expanded: copies share memory (stride 0) and one is enough to look at."""
     return tensor.detach()[tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())]
 
@@ -96,11 +96,11 @@ def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> 
         raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
     if tracing.active:
         return
-    distinct = _distinct(tensor)
-    if distinct.numel() == 1:  # no reduction, which takes as long as all the rest
-        smallest = largest = distinct.item()
+    values = distinct(tensor)
+    if values.numel() == 1:  # no reduction, which takes as long as all the rest
+        smallest = largest = values.item()
     else:
-        smallest, largest = (bound.item() for bound in torch.aminmax(distinct))
+        smallest, largest = (bound.item() for bound in torch.aminmax(values))
     if not (low < smallest and largest < high):
         found = largest if low < smallest else smallest
         raise ValueError(f"{name} must be {allowed}, got {found:.6g}")
@@ -118,7 +118,7 @@ def distribution(name: str, probs: Tensor) -> None:
     positive(name, probs)
     if tracing.active:
         return
-    total = _distinct(probs).sum(-1)
+    total = distinct(probs).sum(-1)
     worst = total.flatten()[(total - 1).abs().argmax()].item()
     if abs(worst - 1) > 1e-4:
         raise ValueError(f"{name} must sum to 1 along the last axis, got a sum of {worst:.6g}")

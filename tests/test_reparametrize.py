@@ -269,6 +269,17 @@ def test_hard_gumbel_softmax_is_one_hot_with_the_derivative_of_the_soft_one(temp
     assert found.abs().max() > 0
 
 
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_log_shared_by_copies_is_that_of_each(hard: bool) -> None:
+    pi, upstream = torch.tensor([0.2, 0.3, 0.5]), torch.randn(50, 3, generator=generator(1))
+    shared = pi.expand(50, 3).requires_grad_()
+    own = pi.repeat(50, 1).requires_grad_()
+    y, same = (gumbel_softmax(leaf, 0.7, hard, generator=generator()) for leaf in (shared, own))
+    torch.testing.assert_close(y, same, rtol=0, atol=0)
+    found, expected = (torch.autograd.grad(z, leaf, upstream)[0] for z, leaf in ((y, shared), (same, own)))
+    torch.testing.assert_close(found, expected)
+
+
 def test_gumbel_max_carries_no_graph() -> None:
     assert not gumbel_max(torch.tensor([0.4, 0.6], requires_grad=True)).requires_grad
 
