@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from helpers import validate
-from helpers.estimators import Estimator, Objective, Params
+from helpers.estimators import Estimator, Gradients, Objective, Params
 from helpers.streams import generator_of
 from helpers.validate import Number
 
@@ -89,11 +89,21 @@ class Estimate:
 
 
 # n, the mean over n samples and the sum of their squared deviations from it, both float64
-_Moments = tuple[int, np.ndarray, np.ndarray]
+Moments = tuple[int, np.ndarray, np.ndarray]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # `_chunk` looks for what is not finite
-def _moments(samples: Tensor) -> _Moments:
+def moments_of(gradients: Gradients) -> dict[str, Moments]:
+    """n, mean and sum of squared deviations of each parameter's samples; ValueError where one is not finite."""
+    moments = {name: _moments(samples) for name, samples in gradients.items()}
+    for name, (n, _, squares) in moments.items():
+        if not np.isfinite(squares).all():
+            bad = (~gradients[name].isfinite()).reshape(n, -1).any(1).sum().item()
+            raise ValueError(f"gradients of {name!r} must be finite, got {bad} of {n} samples with NaN or infinity")
+    return moments
+
+
+@np.errstate(over="ignore", invalid="ignore")  # `moments_of` looks for what is not finite
+def _moments(samples: Tensor) -> Moments:
     """Of samples of shape (n, *shape)."""
     n, wide = samples.shape[0], samples.to(torch.float64)
     shift, (total, squares) = 0.0, _sums(wide)
@@ -112,18 +122,18 @@ def _sums(x: Tensor) -> tuple[np.ndarray | float, np.ndarray | float]:
     return total, squares
 
 
-def _pooled(one: _Moments, other: _Moments) -> _Moments:
+def _pooled(one: Moments, other: Moments) -> Moments:
     """Moments of both sets of samples (pairwise update of Chan, Golub and LeVeque 1983)."""
     n = one[0] + other[0]
     shift = other[1] - one[1]
     return n, one[1] + shift * (other[0] / n), one[2] + other[2] + shift**2 * (one[0] * other[0] / n)
 
 
-def _pooled_by_name(one: dict[str, _Moments], other: dict[str, _Moments]) -> dict[str, _Moments]:
+def _pooled_by_name(one: dict[str, Moments], other: dict[str, Moments]) -> dict[str, Moments]:
     return {name: _pooled(one[name], other[name]) for name in one}
 
 
-def _estimate(moments: _Moments) -> Estimate:
+def _estimate(moments: Moments) -> Estimate:
     n, mean, squares = moments
     return Estimate(mean, squares / (n - 1), n)
 
@@ -195,24 +205,20 @@ def _one_core() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _chunk(f: Objective, estimator: Estimator, params: Params, seed: int, task: tuple[int, int]) -> dict[str, _Moments]:
+def _chunk(f: Objective, estimator: Estimator, params: Params, seed: int, task: tuple[int, int]) -> dict[str, Moments]:
     i, size = task
     device = next((value.device for value in params.values() if isinstance(value, Tensor)), "cpu")
     with _one_core():
-        gradients = estimator(f, params, size, generator_of(seed, i, device))
-        moments = {name: _moments(samples) for name, samples in gradients.items()}
-    for name, (_, _, squares) in moments.items():
-        if not np.isfinite(squares).all():
-            bad = (~gradients[name].isfinite()).reshape(size, -1).any(1).sum().item()
-            raise ValueError(f"gradients of {name!r} must be finite, got {bad} of {size} samples with NaN or infinity")
-    return moments
+        if hasattr(estimator, "moments"):  # of `helpers.compiled`, which adds up in the same pass
+            return estimator.moments(f, params, size, generator_of(seed, i, device))
+        return moments_of(estimator(f, params, size, generator_of(seed, i, device)))
 
 
 def _in_order(
     executor: Executor | None,
-    run: Callable[[tuple[int, int]], dict[str, _Moments]],
+    run: Callable[[tuple[int, int]], dict[str, Moments]],
     tasks: Iterable[tuple[int, int]],
-) -> Iterator[dict[str, _Moments]]:
+) -> Iterator[dict[str, Moments]]:
     """Results in the order of the tasks, with a bounded number of them under way."""
     if executor is None:
         yield from map(run, tasks)
@@ -230,7 +236,7 @@ def _in_order(
             future.cancel()
 
 
-def _with_bar(results: Iterable[dict[str, _Moments]], n: int) -> Iterator[dict[str, _Moments]]:
+def _with_bar(results: Iterable[dict[str, Moments]], n: int) -> Iterator[dict[str, Moments]]:
     """The same results, beside a progress bar once two seconds are over."""
     bar, done, start = None, 0, time.monotonic()
     try:

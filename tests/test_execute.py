@@ -51,7 +51,7 @@ def test_executing_twice_gives_the_same_file(folder: Path) -> None:
 def test_a_time_that_changed_alone_is_not_stored_anew(folder: Path) -> None:
     """Each run counts how often it ran, as a clock that never shows the same twice."""
     count = "import pathlib\np = pathlib.Path('runs')\np.write_text(p.read_text() + 'x' if p.exists() else 'x')\n"
-    source = count + "print('≈', len(p.read_text()), 'ms')"
+    source = "import helpers.part\n" + count + "print('≈', len(p.read_text()), 'ms')"
     path = chapter(folder, source, "print('1.0 ± 0.1')")
     execute.execute(path)
     first = path.read_bytes()
@@ -140,7 +140,7 @@ def test_half_a_file_is_never_left(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_makes_stored_outputs_stale(folder: Path) -> None:
-    path = chapter(folder, "1")
+    path = chapter(folder, "from helpers import part")
     assert execute.stale([path]) == [path]
     execute.record(path, 1.2)
     assert execute.stale([path]) == []
@@ -155,6 +155,23 @@ def test_what_makes_stored_outputs_stale(folder: Path) -> None:
     execute.record(path, 1.2)
     chapter(folder, "2")
     assert execute.stale([path]) == [path]
+
+
+@pytest.mark.parametrize(
+    ("code", "used"),
+    [
+        ("import torch", []),
+        ("import helpers", ["__init__", "low"]),
+        ("from helpers import high", ["__init__", "high", "low"]),
+        ("def late():\n    from helpers.high import g", ["__init__", "high", "low"]),
+        ("import helpers.part as p, torch", ["__init__", "low", "part"]),
+        ("%matplotlib inline", ["__init__", "high", "low", "part"]),
+    ],
+)
+def test_only_helpers_that_a_chapter_imports_count(folder: Path, code: str, used: list[str]) -> None:
+    for name, source in {"__init__": "from helpers.low import f", "high": "import helpers.low", "low": "f = 1"}.items():
+        (folder / "helpers" / f"{name}.py").write_text(source)
+    assert [module.stem for module in execute.helpers_of(code)] == used
 
 
 def test_outputs_are_stale_when_data_that_the_code_names_changed(folder: Path) -> None:

@@ -49,11 +49,37 @@ def chapters(prefix: str = "") -> list[Path]:
     return found
 
 
+def _imported(code: str) -> set[str]:
+    """Names of the helpers' modules that code imports, and of what it imports from them."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        given = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+        if isinstance(node, ast.ImportFrom):
+            given = [f"{node.module}.{name}" for name in given]
+        names.update(part for name in given if name.split(".")[0] == "helpers" for part in name.split("."))
+    return names
+
+
+def helpers_of(code: str) -> list[Path]:
+    """The modules of `helpers` that code imports, and those that they import."""
+    modules = {module.stem: module for module in sorted((ROOT / "helpers").glob("*.py"))}
+    modules = {"helpers" if name == "__init__" else name: module for name, module in modules.items()}
+    try:
+        found, new = set(), _imported(code)
+    except SyntaxError:  # a magic, or a mistake: it may use any
+        return list(modules.values())
+    while new:
+        found |= new
+        sources = [modules[name] for name in new if name in modules]
+        new = set().union(*(_imported(source.read_text()) for source in sources)) - found
+    return [module for name, module in modules.items() if name in found]
+
+
 def fingerprint(path: Path) -> str:
-    """A hash of what outputs depend on: code cells, the data they name, the helpers' code, the locked versions."""
+    """A hash of what outputs depend on: code cells, data they name, helpers they import, the locked versions."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    helpers = [ast.dump(ast.parse(module.read_text())) for module in sorted((ROOT / "helpers").glob("*.py"))]
+    helpers = [ast.dump(ast.parse(module.read_text())) for module in helpers_of("\n".join(code))]
     lock = (ROOT / "requirements.lock").read_text()
     data = [f.read_text() for f in sorted((path.parent / "data").glob("*")) if any(f.name in cell for cell in code)]
     return hashlib.sha256(json.dumps([code, helpers, lock, *data]).encode()).hexdigest()[:16]
