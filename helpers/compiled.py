@@ -1,4 +1,4 @@
-"""One pass for all that follows the draws: an estimator through torch.compile, for who asks for it."""
+"""One pass for all that follows the draws, through torch.compile, for who asks for it."""
 
 import math
 import threading
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch._ops import OpOverload
@@ -15,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from helpers import validate
 from helpers.estimators import Estimator, Gradients, Objective, Params
+from helpers.monte_carlo import Moments, moments_of
 from helpers.validate import Number
 
 # Compiled code takes no generator. Where it would draw, it calls an operator of ours, which has one from `_stream`.
@@ -69,7 +71,8 @@ def _backend(module: GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
     module.recompile()
     from torch._inductor.compile_fx import compile_fx  # takes seconds to import
 
-    return compile_fx(module, inputs, inner_compile=_without_other_draws)
+    # chunks are what threads share; with threads of its own, what is added up in which order would depend on them
+    return compile_fx(module, inputs, inner_compile=_without_other_draws, config_patches={"cpp.threads": 1})
 
 
 def _without_other_draws(module: GraphModule, inputs: Sequence[Any], **options: Any) -> Any:
@@ -90,8 +93,27 @@ class _WithoutGenerator(TorchFunctionMode):
         return func(*args, **{name: value for name, value in (kwargs or {}).items() if name != "generator"})
 
 
-def _step(estimator: Estimator, f: Objective, params: Params, n: int) -> tuple[Gradients, Tensor]:
-    """The gradients, and the sum of f's values, which is not finite where one of them is not."""
+def _kept(gradient: Tensor) -> tuple[Tensor, ...]:
+    return (gradient,)
+
+
+def _added_up(gradient: Tensor) -> tuple[Tensor, ...]:
+    """Mean and sum of squared deviations, about the first sample, which is near the mean: little cancels."""
+    wide = gradient.to(torch.float64)
+    apart = wide - wide[0]
+    total = apart.sum(0)
+    squares = (apart * apart).sum(0) - total * total / wide.shape[0]
+    return wide[0] + total / wide.shape[0], squares.clamp(min=0)
+
+
+def _read(result: Tensor) -> np.ndarray | float:
+    return result.numpy(force=True) if result.dim() else result.item()
+
+
+def _step(
+    estimator: Estimator, f: Objective, params: Params, n: int, finish: Callable[[Tensor], tuple[Tensor, ...]]
+) -> tuple[dict[str, tuple[Tensor, ...]], Tensor]:
+    """What `finish` makes of the gradients, and a sum that is not finite where f's values or that are not."""
     if not torch.compiler.is_compiling():  # it would draw from torch's global generator
         raise RuntimeError("torch.compile is switched off, by TORCHDYNAMO_DISABLE or the like")
     sums = []
@@ -105,7 +127,8 @@ def _step(estimator: Estimator, f: Objective, params: Params, n: int) -> tuple[G
     with _WithoutGenerator():
         gradients = estimator(summed, params, n, None)
     validate.tracing.active = False
-    return {name: gradient.detach() for name, gradient in gradients.items()}, sums[0]
+    finished = {name: finish(gradient.detach()) for name, gradient in gradients.items()}
+    return finished, sum((results[-1].sum() for results in finished.values() if len(results) > 1), sums[0])
 
 
 _compiled_step = torch.compile(_step, fullgraph=True, dynamic=True, backend=_backend)
@@ -141,6 +164,27 @@ class Compiled:
 
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-sample gradients; see `helpers.estimators`."""
+        found = self._run(_kept, f, params, n, generator)
+        if found is None:
+            return self.estimator(f, params, n, generator)
+        return {name: gradient for name, (gradient,) in found.items()}
+
+    def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
+        """What `estimate_gradient` adds up, in the same pass: no gradient is written to memory."""
+        found = self._run(_added_up, f, params, n, generator)
+        if found is None:
+            return moments_of(self.estimator(f, params, n, generator))
+        return {name: (n, *map(_read, results)) for name, results in found.items()}
+
+    def _run(
+        self,
+        finish: Callable[[Tensor], tuple[Tensor, ...]],
+        f: Objective,
+        params: Params,
+        n: int,
+        generator: Generator | None,
+    ) -> dict[str, tuple[Tensor, ...]] | None:
+        """From compiled code; None where the plain estimator has to say what is amiss, on the same draws."""
         validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
         validate.integer("n", n, 1)
         validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
@@ -151,19 +195,19 @@ class Compiled:
         except TypeError:  # not hashable, so not remembered
             passes = _passes.__wrapped__(*call)
         if not passes:
-            return self.estimator(f, params, n, generator)  # which says what is amiss
+            return None
         tensors = dict(zip(params, validate.tensors(**params), strict=True))
         state = None if generator is None else generator.get_state()
         _stream.generator = generator
         torch._dynamo.config.trace_autograd_ops = True  # both hold for this thread only
         torch._dynamo.config.recompile_limit = 1000  # of each estimator with each f
         try:
-            gradients, total = _compiled_step(self.estimator, f, tensors, n)
+            found, total = _compiled_step(self.estimator, f, tensors, n, finish)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).split("\n\n")[0].split())
             raise RuntimeError(f"can't compile {self.estimator} of this f, use it as it is: {reason}") from error
         if math.isfinite(total.item()):
-            return gradients
+            return found
         if state is not None:
             generator.set_state(state)
-        return self.estimator(f, params, n, generator)  # on the same draws
+        return None

@@ -1,4 +1,4 @@
-"""helpers.compiled: the plain estimator's draws and gradients, and its errors."""
+"""helpers.compiled: the plain estimator's draws, gradients, moments and errors."""
 
 import shutil
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -26,24 +27,22 @@ PARAMS = {"mu": 12.0, "sigma": 42.0}
 SCORES = torch.tensor([3.0, -2.0, 4.0])
 
 
-@pytest.mark.parametrize(
-    ("estimator", "params", "f"),
-    [
-        (PATHWISE, PARAMS, square),
-        (PATHWISE, {"mu": torch.tensor([1.0, 2.0]), "sigma": torch.tensor(0.5)}, lambda z: z.prod(-1)),
-        (ScoreFunction(Normal, baseline=3.0), {"loc": 12.0, "scale": 42.0}, square),
-        (ScoreFunction(Bernoulli), {"probs": torch.tensor(0.3, dtype=torch.float64)}, square),
-        (
-            Pathwise(partial(reparametrize.gumbel_softmax, temperature=0.5)),
-            {"probs": torch.tensor([0.2, 0.5, 0.3])},
-            lambda y: y @ SCORES,
-        ),
-    ],
-    ids=["normal", "vector", "score function", "Bernoulli", "Gumbel-softmax"],
-)
-def test_the_draws_and_gradients_of_the_plain_estimator(
-    estimator: Estimator, params: dict[str, Any], f: Callable[[Tensor], Tensor]
-) -> None:
+CASES = {
+    "normal": (PATHWISE, PARAMS, square),
+    "vector": (PATHWISE, {"mu": torch.tensor([1.0, 2.0]), "sigma": torch.tensor(0.5)}, lambda z: z.prod(-1)),
+    "score function": (ScoreFunction(Normal, baseline=3.0), {"loc": 12.0, "scale": 42.0}, square),
+    "Bernoulli": (ScoreFunction(Bernoulli), {"probs": torch.tensor(0.3, dtype=torch.float64)}, square),
+    "Gumbel-softmax": (
+        Pathwise(partial(reparametrize.gumbel_softmax, temperature=0.5)),
+        {"probs": torch.tensor([0.2, 0.5, 0.3])},
+        lambda y: y @ SCORES,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_draws_and_gradients_of_the_plain_estimator(case: str) -> None:
+    estimator, params, f = CASES[case]
     for n in (1000, 999):
         compiled, plain = (e(f, params, n, generator()) for e in (Compiled(estimator), estimator))
         for name, gradient in plain.items():
@@ -51,6 +50,28 @@ def test_the_draws_and_gradients_of_the_plain_estimator(
             assert not compiled[name].requires_grad
             scale = gradient.abs().max().item()
             torch.testing.assert_close(compiled[name], gradient, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("case", ["vector", "Bernoulli"])
+def test_the_moments_are_those_of_the_gradients(case: str) -> None:
+    estimator, params, f = CASES[case]
+    for n in (1000, 999):
+        added_up = Compiled(estimator).moments(f, params, n, generator())
+        for name, samples in estimator(f, params, n, generator()).items():
+            expected = n, samples.double().mean(0).numpy(), (n - 1) * samples.double().var(0).numpy()
+            for found, wanted in zip(added_up[name], expected, strict=True):
+                np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * samples.abs().max().item())
+
+
+def test_few_digits_are_lost_beside_a_large_mean() -> None:
+    far = 1e8  # squares about zero would leave no digit of a variance of 1
+    params = {"mu": torch.tensor(0.0, dtype=torch.float64), "sigma": torch.tensor(1.0, dtype=torch.float64)}
+    compiled, plain = (
+        estimate_gradient(lambda z: far * z + z**2 / 2, estimator, params, 10_000, chunk_size=1000)["mu"]
+        for estimator in (Compiled(PATHWISE), PATHWISE)
+    )
+    torch.testing.assert_close(compiled.mean, plain.mean, rtol=1e-14, atol=0)
+    torch.testing.assert_close(compiled.variance, plain.variance, rtol=1e-6, atol=0)
 
 
 def test_the_loop_gives_the_same_for_any_number_of_threads() -> None:
@@ -66,6 +87,10 @@ def test_the_loop_gives_the_same_for_any_number_of_threads() -> None:
 
 def holes(z: Tensor) -> Tensor:
     return torch.where(z > 100, torch.nan, z)  # of 1,000, about 18: two draws seldom show it
+
+
+def steep(z: Tensor) -> Tensor:
+    return ((z > 100) * z).sqrt()  # finite, but its slope below 100 is 0 times infinity
 
 
 def flat(z: Tensor) -> Tensor:
@@ -84,12 +109,21 @@ def flat(z: Tensor) -> Tensor:
     ids=["sigma < 0", "no sigma", "one number", "no graph", "NaN"],
 )
 def test_the_errors_of_the_plain_estimator(params: dict[str, Any], f: Callable[[Tensor], Tensor]) -> None:
-    said = []
+    by_the_loop = partial(estimate_gradient, f, params=params, n=1000)
+    for call in (lambda estimator: estimator(f, params, 1000, generator()), by_the_loop):
+        said = []
+        for estimator in (PATHWISE, Compiled(PATHWISE)):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                call(estimator=estimator)
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+
+
+def test_the_loop_refuses_gradients_that_are_not_finite() -> None:
+    refused = r"gradients of 'mu' must be finite, got \d+ of 1000 samples"
     for estimator in (PATHWISE, Compiled(PATHWISE)):
-        with pytest.raises((TypeError, ValueError)) as caught:
-            estimator(f, params, 1000, generator())
-        said.append(str(caught.value))
-    assert said[0] == said[1]
+        with pytest.raises(ValueError, match=refused):
+            estimate_gradient(steep, estimator, PARAMS, 1000)
 
 
 def test_a_parameter_that_was_changed_in_place_is_looked_at_again() -> None:
