@@ -249,8 +249,9 @@ def _with_bar(results: Iterable[dict[str, Moments]], n: int) -> Iterator[dict[st
             elif time.monotonic() - start > PATIENCE:
                 from tqdm.auto import tqdm  # slow to import in a notebook, and seldom needed
 
+                alone = type("tqdm", (tqdm,), {"monitor_interval": 0})  # its monitor is a thread that stays
                 hidden = True if os.environ.get("TQDM_DISABLE") else None  # None: hidden where stderr is no terminal
-                bar = tqdm(total=n, initial=done, unit=" samples", unit_scale=True, leave=False, disable=hidden)
+                bar = alone(total=n, initial=done, unit=" samples", unit_scale=True, leave=False, disable=hidden)
     finally:
         if bar is not None:
             bar.close()
