@@ -122,6 +122,12 @@ def shortfalls(results: dict[str, Any]) -> str:
     )
 
 
+# of the tables in the appendix; the chapter speaks of its own in its text
+CAPTIONS = {
+    "table": "What the engine must reach, and what was measured. {#tbl-marks}",
+    "rates": "Samples a second on both cores, by estimator. {#tbl-rates}",
+    "profile": "Where the time of the plain pathwise estimator goes. {#tbl-profile}",
+}
 PARTS = {
     "run": run,
     "table": table,
@@ -136,7 +142,8 @@ def into_page(path: Path, results: dict[str, Any]) -> str:
     """The file of a page as it should be; of a notebook, the one markdown cell that holds the parts is changed."""
     made = {name: PARTS[name](results) for name in PAGES[path]}
     if path.suffix != ".ipynb":
-        return fill(path.read_text(), made)
+        captioned = {name: f"{text}\n\n: {CAPTIONS[name]}" if name in CAPTIONS else text for name, text in made.items()}
+        return fill(path.read_text(), captioned)
     notebook = nbformat.read(path, as_version=4)
     cells = [c for c in notebook.cells if c.cell_type == "markdown" and "<!-- results:" in c.source]
     if len(cells) != 1:
