@@ -7,7 +7,10 @@ import subprocess
 import sys
 import termios
 import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -35,10 +38,7 @@ def estimate(n, pause, **options):
     return estimate_gradient(f, Pathwise(reparametrize.normal), params, n, chunk_size=10, **options)
 estimate(20, 0, progress=False)  # the first backward pass of a process takes longer
 """
-LONG = "estimate(400, 0.03)"  # 40 chunks on two threads: 0.6 seconds
-SHORT = "estimate(50, 0)"
-UNWANTED = "estimate(400, 0.03, progress=False)"
-SWITCHED_OFF = 'os.environ["TQDM_DISABLE"] = "1"'
+LONG = 400, 0.03  # 40 chunks on two threads: 0.6 seconds
 
 
 def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -79,41 +79,73 @@ def test_an_interrupt_returns_promptly_and_leaves_no_thread() -> None:
     assert threads == "1"
 
 
-def on_a_terminal(code: str) -> str:
-    """What the code writes to its standard error where that is a terminal."""
-    clean = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+@pytest.fixture
+def estimate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
+    """The function of that name in PREPARE, here."""
+    monkeypatch.setattr(monte_carlo, "PATIENCE", monte_carlo.PATIENCE)  # so that what PREPARE sets is undone
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    names: dict[str, Any] = {}
+    threads = torch.get_num_threads()
+    exec(PREPARE, names)
+    yield names["estimate"]
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Standard error is a terminal; in the end the list holds what was written there."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (25, 80))
-    try:
-        run(code, stderr=theirs, env=clean)
-        os.write(theirs, b"end")
+    written: list[str] = []
+    with monkeypatch.context() as patch, open(theirs, "w") as stream:
+        patch.setattr(sys, "stderr", stream)
+        yield written
+        stream.write("end")
+        stream.flush()
         shown = b""
         while not shown.endswith(b"end"):
             shown += os.read(ours, 10_000)
-        return shown.decode().removesuffix("end")
-    finally:
-        os.close(theirs)
-        os.close(ours)
+        written.append(shown.decode().removesuffix("end"))
+    os.close(ours)
 
 
-def test_a_long_run_shows_its_progress_on_a_terminal() -> None:
+def test_a_long_run_shows_its_progress_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, estimate: Callable[..., object]
+) -> None:
+    with terminal(monkeypatch) as shown:
+        estimate(*LONG)
+    assert "%|" in shown[0]
+    assert "samples/s" in shown[0]
+
+
+def test_two_seconds_are_what_it_waits() -> None:
     assert monte_carlo.PATIENCE == 2
-    shown = on_a_terminal(LONG)
-    assert "%|" in shown
-    assert "samples/s" in shown
 
 
-def test_no_progress_of_a_short_run_or_where_it_is_not_wanted() -> None:
-    assert on_a_terminal("; ".join([SHORT, UNWANTED, SWITCHED_OFF, LONG])) == ""
+def test_no_progress_of_a_short_run_or_where_it_is_not_wanted(
+    monkeypatch: pytest.MonkeyPatch, estimate: Callable[..., object]
+) -> None:
+    with terminal(monkeypatch) as shown:
+        estimate(50, 0)
+        estimate(*LONG, progress=False)
+        monkeypatch.setenv("TQDM_DISABLE", "1")
+        estimate(*LONG)
+    assert shown == [""]
 
 
-def test_no_progress_in_a_file() -> None:
-    assert run(LONG, stderr=subprocess.PIPE).stderr == ""
+def test_no_progress_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, estimate: Callable[..., object]
+) -> None:
+    with open(tmp_path / "stderr", "w+") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        estimate(*LONG)
+    assert (tmp_path / "stderr").read_text() == ""
 
 
 def test_progress_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    sources = (PREPARE, f"result = {LONG}", f"{SWITCHED_OFF}; result = {LONG}")
+    off = 'os.environ["TQDM_DISABLE"] = "1"'
+    sources = (PREPARE, f"result = estimate(*{LONG})", f"{off}; result = estimate(*{LONG})")
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     NotebookClient(nbformat.v4.new_notebook(cells=cells), resources={"metadata": {"path": str(ROOT)}}).execute()
     shown = [{kind for output in cell.outputs for kind in output.get("data", {})} for cell in cells]
