@@ -6,8 +6,10 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from urllib.parse import quote, urlsplit
 
+import pybtex.plugin
 from docutils import nodes
 from py_mini_racer import JSEvalException
 from sphinx import addnodes
@@ -34,6 +36,7 @@ AFTER_SPHINX_NUMBERS = 900
 Number = tuple[int | str, ...]
 
 logger = logging.getLogger(__name__)
+pybtex.plugin.find_plugin = cache(pybtex.plugin.find_plugin)  # for each citation it read what all packages offer
 
 
 def number_book(app: Sphinx, env: BuildEnvironment) -> list[str]:
