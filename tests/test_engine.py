@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 PREPARE = """
 import os, signal, threading, time
 import torch
+import tqdm.auto  # takes long enough to be interrupted in
 from helpers import estimate_gradient, monte_carlo, reparametrize
 from helpers.estimators import Pathwise
 monte_carlo.PATIENCE = 0.3
@@ -64,11 +65,13 @@ def test_an_interrupt_returns_promptly_and_leaves_no_thread() -> None:
             time.sleep(0.5)
             sent.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)
-        threading.Thread(target=interrupt).start()
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
         try:
             estimate(10**12, 0.05)
         except KeyboardInterrupt:
             waited = time.monotonic() - sent[0]
+            interrupter.join()
             assert torch.get_num_threads() == torch_threads
             print(waited, threading.active_count())
         """,
