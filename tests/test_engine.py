@@ -59,6 +59,7 @@ def test_a_killed_worker_of_a_cluster_costs_time_and_not_the_answer() -> None:
 def test_an_interrupt_returns_promptly_and_leaves_no_thread() -> None:
     done = run(
         """
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us in the background
         torch_threads = torch.get_num_threads()
         sent = []
         def interrupt():
