@@ -170,7 +170,7 @@ class Compiled:
         return {name: gradient for name, (gradient,) in found.items()}
 
     def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
-        """What `estimate_gradient` adds up, in the same pass: no gradient is written to memory."""
+        """What `estimate_gradient` adds up, in the same pass: it needs no gradients to be kept."""
         found = self._run(_added_up, f, params, n, generator)
         if found is None:
             return moments_of(self.estimator(f, params, n, generator))

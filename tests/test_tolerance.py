@@ -61,6 +61,7 @@ def test_what_agrees(stored: str, fresh: str) -> None:
         ("1.5 ± 0.1", "1.5 ± -0.1", "negative"),
         ("z = +1.02", "z = +4.51", "over 4.5"),
         ("z = +4.51", "z = +1.02", "over 4.5"),
+        ("z = -1.02", "z = -4.51", "over 4.5"),
         ("z = +1.02", "z = nan", "not finite"),
         ("z = -inf", "z = -inf", "not finite"),
         ("the estimate is 1.0 ± 0.1", "the result is 1.0 ± 0.1", "words"),
