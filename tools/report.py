@@ -103,8 +103,9 @@ def mutants(found: dict[str, Any] | None) -> str:
     if found is None:
         return "`make mutants` has not been run yet."
     text = (
-        f"On {found['date']} {found['caught']} of {found['total']} deliberate faults turned the unit tests red, and "
-        f"{found['chapters_caught']} of {found['chapters_total']} chapters that show the number."
+        f"On {found['date']} {found['caught']} of {found['total']} deliberate faults turned the unit tests red. A "
+        f"fault was put before a chapter that shows the number {found['chapters_total']} times, and the chapter went "
+        f"red {found['chapters_caught']} times."
     )
     survivors = [f"- {one['fault']} (`{one['file']}`): {', '.join(one['green'])}" for one in found["survivors"]]
     return text + ("\n\nGreen all the same:\n\n" + "\n".join(survivors) if survivors else "")
