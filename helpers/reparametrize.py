@@ -109,14 +109,14 @@ class _Log(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Tensor:
-        return grad_output / ctx.saved_tensors[0]
+        return grad_output * validate.distinct(ctx.saved_tensors[0]).reciprocal()
 
 
 def _gumbel_scores(probs: Tensor, size: Sequence[int], generator: Generator | None) -> Tensor:
     """g_i + log pi_i, the classes on the first axis: torch's softmax takes less than half the time there."""
     u = open_uniform((size[-1], *size[:-1]), probs, generator)
     log = _Log.apply if 0 in probs.stride() and not validate.tracing.active else torch.log
-    return u.log_().neg_().log_().neg_() + log(probs).expand(size).movedim(-1, 0)
+    return log(probs).expand(size).movedim(-1, 0) - u.log_().neg_().log_()
 
 
 def _one_hot_of_largest(scores: Tensor) -> Tensor:
@@ -159,8 +159,10 @@ def gumbel_softmax(
         raise ValueError(f"temperature must have a last axis of 1, got shape {tuple(temperature.shape)}")
     size = _size(sample_shape, generator, probs=probs, temperature=temperature)
     scores = _gumbel_scores(probs, size, generator)
-    soft = torch.softmax(scores / temperature.squeeze(-1), dim=0).movedim(0, -1)
-    return _one_hot_of_largest(scores.detach()) + (soft - soft.detach()) if hard else soft
+    one_hot = _one_hot_of_largest(scores.detach()) if hard else None
+    # in place: a pass that writes to other memory takes several times as long
+    soft = torch.softmax(scores.div_(temperature.squeeze(-1)), dim=0).movedim(0, -1)
+    return soft if one_hot is None else one_hot + (soft - soft.detach())
 
 
 def binary_concrete(

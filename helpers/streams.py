@@ -57,6 +57,10 @@ class drawing_from(TorchDispatchMode):  # noqa: N801 - it reads as a verb: `with
         super().__init__()
         self.generator = generator
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch imports its compiler at the first draw otherwise, which takes a second
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         if self.generator is None:

@@ -87,7 +87,7 @@ def broadcast(shapes: Mapping[str, torch.Size]) -> torch.Size:
 
 def distinct(tensor: Tensor) -> Tensor:
     """One of the copies where a tensor was expanded: copies share memory (stride 0) and one is enough to look at."""
-    return tensor.detach()[tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())]
+    return tensor[tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())]
 
 
 def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> None:
@@ -96,7 +96,7 @@ def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> 
         raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
     if tracing.active:
         return
-    values = distinct(tensor)
+    values = distinct(tensor.detach())
     if values.numel() == 1:  # no reduction, which takes as long as all the rest
         smallest = largest = values.item()
     else:
@@ -118,7 +118,7 @@ def distribution(name: str, probs: Tensor) -> None:
     positive(name, probs)
     if tracing.active:
         return
-    total = distinct(probs).sum(-1)
+    total = distinct(probs.detach()).sum(-1)
     worst = total.flatten()[(total - 1).abs().argmax()].item()
     if abs(worst - 1) > 1e-4:
         raise ValueError(f"{name} must sum to 1 along the last axis, got a sum of {worst:.6g}")
