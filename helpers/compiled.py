@@ -4,7 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,10 @@ def _step(
     return finished, sum((results[-1].sum() for results in finished.values() if len(results) > 1), sums[0])
 
 
-_compiled_step = torch.compile(_step, fullgraph=True, dynamic=True, backend=_backend)
+@cache
+def _compiled_step() -> Callable[..., Any]:
+    """Made when first asked for: it imports the compiler, which takes seconds."""
+    return torch.compile(_step, fullgraph=True, dynamic=True, backend=_backend)
 
 
 @lru_cache(maxsize=1)
@@ -161,6 +164,7 @@ class Compiled:
         validate.instance("estimator", self.estimator, Callable, "a function")
         if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
             raise RuntimeError(f"Compiled needs a torch that compiles torch.autograd.grad, got {torch.__version__}")
+        _compiled_step()  # once, before there are threads
 
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-sample gradients; see `helpers.estimators`."""
@@ -202,7 +206,7 @@ class Compiled:
         torch._dynamo.config.trace_autograd_ops = True  # both hold for this thread only
         torch._dynamo.config.recompile_limit = 1000  # of each estimator with each f
         try:
-            found, total = _compiled_step(self.estimator, f, tensors, n, finish)
+            found, total = _compiled_step()(self.estimator, f, tensors, n, finish)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).split("\n\n")[0].split())
             raise RuntimeError(f"can't compile {self.estimator} of this f, use it as it is: {reason}") from error

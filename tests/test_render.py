@@ -16,7 +16,9 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from render.__main__ import main
+from render.book import read_book
 from render.check import check_book
+from tests.outline import from_render, from_sources
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "tests" / "sample_book"
@@ -114,6 +116,11 @@ def test_the_check_finds_nothing(built: Path) -> None:
 )
 def test_titles_are_numbered_across_parts(pages: Pages, page: str, title: str) -> None:
     assert words(one(pages(page), "h1")) == title
+
+
+@pytest.mark.parametrize("page", [page.name for page in read_book(SAMPLE).pages])
+def test_headings_numbers_and_references_are_what_the_sources_say(built: Path, page: str) -> None:
+    assert from_render(built / f"{page}.html") == from_sources(read_book(SAMPLE))[page]
 
 
 def test_sections_are_numbered(first: BeautifulSoup, pages: Pages) -> None:

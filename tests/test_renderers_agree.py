@@ -1,32 +1,21 @@
-"""Headings, numbers and resolved references are what the sources say, in the pages of either renderer."""
+"""Headings, numbers and resolved references are what the sources say in Quarto's pages, where it is installed.
+
+In those of render/: test_render.py for a sample book, browser/test_outline.py for this one.
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from render.book import read_book
-from tests.outline import Outline, from_quarto, from_render, from_sources
+from tests.outline import Outline, from_quarto, from_sources
 
 ROOT = Path(__file__).resolve().parents[1]
-BOOKS = {"book": ROOT, "sample": ROOT / "tests" / "sample_book"}
-PAGES = [(name, page.name) for name, folder in BOOKS.items() for page in read_book(folder).pages]
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folders = {}
-    for name, book in BOOKS.items():
-        folders[name] = tmp_path_factory.mktemp(name) / "_book"
-        command = [sys.executable, "-m", "render", "--book", str(book), "--out", str(folders[name])]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    return folders
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +34,13 @@ def by_quarto(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @cache
-def sources(book: str) -> dict[str, Outline]:
-    return from_sources(read_book(BOOKS[book]))
+def sources() -> dict[str, Outline]:
+    return from_sources(read_book(ROOT))
 
 
-@pytest.mark.parametrize(("book", "page"), PAGES)
-def test_render_shows_what_the_sources_say(rendered: dict[str, Path], book: str, page: str) -> None:
-    wanted = sources(book)[page]
-    found = from_render(rendered[book] / f"{page}.html")
-    assert found.headings == wanted.headings
-    assert found.numbers == wanted.numbers
-    assert found.references == wanted.references
-
-
-@pytest.mark.parametrize("page", [page for book, page in PAGES if book == "book"])
+@pytest.mark.parametrize("page", [page.name for page in read_book(ROOT).pages])
 def test_quarto_shows_what_the_sources_say(by_quarto: Path, page: str) -> None:
-    wanted = sources("book")[page]
+    wanted = sources()[page]
     found = from_quarto(by_quarto / f"{page}.html")
     is_numbered = any(number for number, _ in wanted.headings)
     assert [text for _, text in found.headings] == [text for _, text in wanted.headings]
@@ -71,7 +51,7 @@ def test_quarto_shows_what_the_sources_say(by_quarto: Path, page: str) -> None:
 
 
 def test_the_sources_hold_something_of_each_kind() -> None:
-    outlines = sources("book")
+    outlines = sources()
     kinds = {label.partition("-")[0] for outline in outlines.values() for label in outline.numbers}
     referred = {label.partition("-")[0] for outline in outlines.values() for label, _ in outline.references}
     assert kinds == {"fig", "tbl", "eq"}
