@@ -29,7 +29,7 @@ import torch
 import tqdm.auto  # takes long enough to be interrupted in
 from helpers import estimate_gradient, monte_carlo, reparametrize
 from helpers.estimators import Pathwise
-monte_carlo.PATIENCE = 0.3
+monte_carlo.PATIENCE = 0.15
 torch.set_num_threads(2)
 def estimate(n, pause, **options):
     def f(z):
@@ -39,7 +39,7 @@ def estimate(n, pause, **options):
     return estimate_gradient(f, Pathwise(reparametrize.normal), params, n, chunk_size=10, **options)
 estimate(20, 0, progress=False)  # the first backward pass of a process takes longer
 """
-LONG = 400, 0.03  # 40 chunks on two threads: 0.6 seconds
+LONG = 400, 0.015  # 40 chunks on two threads: 0.3 seconds
 
 
 def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -295,9 +295,7 @@ def test_the_number_of_tasks_under_way_changes_no_bit(monkeypatch: pytest.Monkey
 
 
 def test_processes_give_the_same_bits() -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["helpers"])  # imported once: that takes longer than all the rest
-    with ProcessPoolExecutor(2, mp_context=context) as executor:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         assert same(undisturbed(executor=executor), undisturbed())
 
 
