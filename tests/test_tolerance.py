@@ -166,15 +166,18 @@ def _cell(name: str, source: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_code_cell(source, execution_count=1, outputs=[output])
 
 
-def test_nbval_is_green_where_it_should_be_and_red_for_each_fault(pytester: pytest.Pytester) -> None:
+def test_nbval_is_green_where_it_should_be_and_red_for_each_fault(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A good notebook and one in which each cell has a fault, under nbval with the plugin as the book loads it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     good = nbformat.v4.new_notebook(cells=[_cell(name, source) for name, (source, _) in CELLS.items()])
     bad = nbformat.v4.new_notebook(cells=[_cell(name, source) for name, source in FAULTS.values()])
     bad.cells.append(_cell("nonfinite", CELLS["nonfinite"][0]))
     good.cells[list(CELLS).index("nonfinite")].metadata["tags"] = ["shows-nonfinite"]
     nbformat.write(good, pytester.path / "good.ipynb")
     nbformat.write(bad, pytester.path / "bad.ipynb")
-    result = pytester.runpytest_inprocess("--nbval", "-p", "tests.tolerance", "good.ipynb", "bad.ipynb")
+    result = pytester.runpytest_subprocess("--nbval", "-p", "tests.tolerance", "good.ipynb", "bad.ipynb")
     result.assert_outcomes(passed=len(CELLS), failed=len(FAULTS) + 1)
     red = {line.split(" - ")[0] for line in result.outlines if line.startswith("FAILED")}
     assert red == {f"FAILED bad.ipynb::Cell {i}" for i in range(len(FAULTS) + 1)}
@@ -201,8 +204,9 @@ a = 1
 """
 
 
-def test_a_failure_tells_where_and_by_how_much(pytester: pytest.Pytester) -> None:
+def test_a_failure_tells_where_and_by_how_much(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chapter, cell, both lines in columns, the distance, and the line of the cell that printed it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
 
     def cell(source: str, text: str | None = None, value: str | None = None) -> nbformat.NotebookNode:
         outputs = []
@@ -219,7 +223,7 @@ def test_a_failure_tells_where_and_by_how_much(pytester: pytest.Pytester) -> Non
         cell(VALUE, value="'3.0 ± 0.1'"),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), pytester.path / "04-sample.ipynb")
-    result = pytester.runpytest_inprocess("--nbval", "-p", "tests.tolerance", "--color=no", "04-sample.ipynb")
+    result = pytester.runpytest_subprocess("--nbval", "-p", "tests.tolerance", "--color=no", "04-sample.ipynb")
     result.assert_outcomes(passed=1, failed=3)
     result.stdout.fnmatch_lines(
         [
