@@ -352,14 +352,21 @@ def test_the_page_does_not_jump(page: Page, book: str, name: str, width: int) ->
         "window.shift = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries()) "
         "shift += entry.value }).observe({ type: 'layout-shift', buffered: true })"
     )
+    # The figure measures itself while it fills its place: a page that is taller then is scrolled, and stays so.
+    page.add_init_script(
+        "window.tallest = 0; const measure = Element.prototype.getBoundingClientRect; "
+        "Element.prototype.getBoundingClientRect = function () { "
+        "tallest = Math.max(tallest, document.documentElement.scrollHeight); return measure.call(this); }"
+    )
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{book.rstrip('/')}/chapters/{CHAPTERS[name]}.html")
     page.evaluate("document.fonts.ready.then(() => {})")
-    before = page.evaluate("shift")
+    before = page.evaluate("tallest = 0, shift")
     figure = page.locator(f"[data-explore={name}]")
     figure.scroll_into_view_if_needed()
     expect(figure).to_have_class(re.compile("is-live"))
     assert page.evaluate("shift") - before < 0.005
+    assert 0 < page.evaluate("tallest") <= page.evaluate("document.documentElement.scrollHeight") + 1
     live = figure.evaluate("element => element.getBoundingClientRect().height")
     figure.evaluate("element => element.classList.remove('is-live')")
     figure.evaluate("element => element.querySelector('.explore-body').remove()")
