@@ -19,12 +19,18 @@ from tests.statistics import generator, square
 
 pytestmark = [
     pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="needs a C++ compiler"),
-    pytest.mark.skipif(not hasattr(torch._dynamo.config, "trace_autograd_ops"), reason="needs a newer torch"),
     pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning"),
 ]
 PATHWISE = Pathwise(reparametrize.normal)
 PARAMS = {"mu": 12.0, "sigma": 42.0}
 SCORES = torch.tensor([3.0, -2.0, 4.0])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def newer_torch() -> None:
+    """Asked in the one worker that runs these tests: torch's compiler takes a second to import."""
+    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        pytest.skip("needs a newer torch")
 
 
 CASES = {
