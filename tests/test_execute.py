@@ -18,7 +18,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     (tmp_path / "helpers").mkdir()
     (tmp_path / "helpers" / "part.py").write_text("def f():\n    return 1\n")
-    (tmp_path / "requirements.lock").write_text("torch==1\n")
+    (tmp_path / "requirements.lock").write_text("ruff==1\ntorch==1\n")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["torch>=1"]\noptional-dependencies = {cluster = [], lint = ["ruff"]}\n'
+    )
     chapters = tmp_path / "chapters"
     chapters.mkdir()
     (chapters / "_metadata.yml").write_text("")
@@ -150,7 +153,9 @@ def test_what_makes_stored_outputs_stale(folder: Path) -> None:
     helper.write_text(helper.read_text().replace("1", "2"))
     assert execute.stale([path]) == [path]
     execute.record(path, 1.2)
-    (folder / "requirements.lock").write_text("torch==2\n")
+    (folder / "requirements.lock").write_text("ruff==2\ntorch==1\n")
+    assert execute.stale([path]) == []
+    (folder / "requirements.lock").write_text("ruff==2\ntorch==2\n")
     assert execute.stale([path]) == [path]
     execute.record(path, 1.2)
     chapter(folder, "2")

@@ -18,6 +18,7 @@ import re
 import sys
 import tempfile
 import time
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,14 +76,21 @@ def helpers_of(code: str) -> list[Path]:
     return [module for name, module in modules.items() if name in found]
 
 
+def _pins() -> list[str]:
+    """The locked versions of the packages that helpers and chapters import: no output depends on those of the tools."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["cluster"]
+    names = {re.split(r"[^\w.-]", line)[0] for line in lines}
+    return [pin for pin in (ROOT / "requirements.lock").read_text().split() if pin.partition("==")[0] in names]
+
+
 def fingerprint(path: Path) -> str:
-    """A hash of what outputs depend on: code cells, data they name, helpers they import, the locked versions."""
+    """A hash of what outputs depend on: code cells, data they name, helpers they import, packages these import."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     helpers = [ast.dump(ast.parse(module.read_text())) for module in helpers_of("\n".join(code))]
-    lock = (ROOT / "requirements.lock").read_text()
     data = [f.read_text() for f in sorted((path.parent / "data").glob("*")) if any(f.name in cell for cell in code)]
-    return hashlib.sha256(json.dumps([code, helpers, lock, *data]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([code, helpers, _pins(), *data]).encode()).hexdigest()[:16]
 
 
 def recorded() -> dict[str, dict[str, Any]]:
