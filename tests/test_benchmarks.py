@@ -55,7 +55,14 @@ def test_the_verdict_goes_by_the_marks(value: float, less_is_better: bool, verdi
     assert row.verdict == verdict
     found = results() | {"rows": [row.as_dict()]}
     assert ("share" in shortfalls(found)) == (verdict == "falls short")
-    assert table(found).splitlines()[-1].endswith(f"| {verdict} |")
+    mark = {"falls short": "(short)", "holds": "", "reaches the aim": "(aim)"}[verdict]
+    assert table(found).splitlines()[-1].startswith(f"| share | {value} {mark}".rstrip() + " |")
+
+
+def test_plain_and_compiled_stand_side_by_side() -> None:
+    rows = [Row("share: of raw", 0.4, "", 0.2, None), Row("share, compiled: of raw", 0.1, "", 0.2, None, spread=0.031)]
+    found = results() | {"rows": [row.as_dict() for row in rows]}
+    assert table(found).splitlines()[-1] == "| share: of raw | 0.4 | 0.1 ± 3% (short) | ≥ 0.2 |  |"
 
 
 def test_a_ratio_is_that_of_the_medians() -> None:
