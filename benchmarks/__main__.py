@@ -147,10 +147,11 @@ def check(name: str, work: Work) -> None:
 def against_peers(repeats: int) -> list[Row]:
     n, few = 10_000_000, 100_000
     article = loop()
-    row = {how: partial(in_a_row, work, 20) for how, work in plain_and_compiled(few).items()}
-    times = seconds({"loop": partial(article, few // 10)} | row, repeats)
+    calls = 20
+    works = {how: partial(in_a_row, work, calls) for how, work in plain_and_compiled(few).items()}
+    times = seconds({"loop": partial(article, few // 10)} | works, repeats)
     times["loop"] = [10 * t for t in times["loop"]]  # a tenth of the draws: it is linear, and slow
-    times |= {how: [t / 20 for t in times[how]] for how in HOWS}  # the loop has 10,000 rounds to warm up in
+    times |= {how: [t / calls for t in times[how]] for how in HOWS}
     label = "one backward a sample, N = 1e5{}: speed-up"
     rows = [Row.of_ratio(label.format(how), times["loop"], times[how], few, 10_000, 20_000) for how in HOWS]
     marks = {"torch.func.vmap(grad)": (2, 4), "jax.jit(vmap(grad))": (2, 4)}

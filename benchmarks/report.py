@@ -73,43 +73,44 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _side_by_side(results: dict[str, Any]) -> dict[str, list[Row]]:
-    """The rows by what they measure: that of the plain engine, then that of the compiled one where there is one."""
-    found: dict[str, list[Row]] = {}
-    for fields in results["rows"]:
-        found.setdefault(fields["label"].replace(", compiled", ""), []).append(Row(**fields))
-    return found
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _side_by_side(results: dict[str, Any]) -> dict[str, tuple[Row, Row | None]]:
+    """The rows by what they measure: that of the plain engine, and that of the compiled one where there is one."""
+    rows = {fields["label"]: Row(**fields) for fields in results["rows"]}
+    compiled = {label.replace(", compiled", ""): row for label, row in rows.items() if ", compiled" in label}
+    return {label: (row, compiled.get(label)) for label, row in rows.items() if ", compiled" not in label}
 
 
 def table(results: dict[str, Any]) -> str:
     """The measures as a Markdown table, what was measured before the marks: a phone shows the first columns."""
     marked = {"falls short": " (short)", "holds": "", "reaches the aim": " (aim)"}
     lines = ["| measure | plain | compiled | must | aim |", "|---|--:|--:|--:|--:|"]
-    for label, rows in _side_by_side(results).items():
-        first = rows[0]
-        sign = "≤ " if first.less_is_better else "≥ "
-        marks = ("" if mark is None else sign + first.written(mark) for mark in (first.must, first.aim))
-        cells = (label, *(row.measured + marked[row.verdict] for row in rows), *[""] * (2 - len(rows)), *marks)
-        lines.append("| " + " | ".join(cells) + " |")
+    for label, (plain, compiled) in _side_by_side(results).items():
+        found = (row.measured + marked[row.verdict] if row else "" for row in (plain, compiled))
+        sign = "≤ " if plain.less_is_better else "≥ "
+        marks = ("" if mark is None else sign + plain.written(mark) for mark in (plain.must, plain.aim))
+        lines.append(_line(label, *found, *marks))
     return "\n".join(lines)
 
 
 def measures(results: dict[str, Any]) -> str:
     """What was measured of the engine, without the marks, as a Markdown table."""
     lines = ["| measure | plain | compiled |", "|:--|--:|--:|"]
-    for label, rows in _side_by_side(results).items():
+    for label, pair in _side_by_side(results).items():
         if not label.startswith("get_graph"):
-            lines.append("| " + " | ".join((label, *(row.measured for row in rows), *[""] * (2 - len(rows)))) + " |")
+            lines.append(_line(label, *(row.measured if row else "" for row in pair)))
     return "\n".join(lines)
 
 
 def rates(results: dict[str, Any]) -> str:
     """Samples a second of the estimators as a Markdown table."""
     lines = ["| estimator | plain | compiled |", "|---|--:|--:|"]
-    for label, rows in _side_by_side(results).items():
+    for label, pair in _side_by_side(results).items():
         if "share of" in label:
-            cells = (f"{row.rate / 1e6:.3g}" for row in rows if row.rate is not None)
-            lines.append("| " + " | ".join((label.split(":")[0], *cells)) + " |")
+            lines.append(_line(label.split(":")[0], *(f"{row.rate / 1e6:.3g}" if row else "" for row in pair)))
     return "\n".join(lines)
 
 

@@ -1,9 +1,12 @@
 """The chapters as source: listed, whole, up to date and normalised. nbval runs their cells."""
 
+import ast
 import base64
 import copy
 import json
 import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import nbformat
@@ -11,7 +14,7 @@ import pytest
 import yaml
 
 from tests.tolerance import read
-from tools.execute import CHAPTERS, chapters, complaints, normalise
+from tools.execute import CHAPTERS, chapters, complaints, normalise, pins
 
 ROOT = CHAPTERS.parent
 BOOK = yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]
@@ -43,6 +46,20 @@ def test_the_book_lists_each_chapter_once_and_no_other() -> None:
 
 def test_stored_outputs_come_from_the_present_code() -> None:
     assert complaints(PATHS) == []
+
+
+def test_every_package_that_a_chapter_or_a_helper_imports_is_in_its_fingerprint() -> None:
+    notebooks = (nbformat.read(path, as_version=4) for path in PATHS)
+    sources = [cell.source for notebook in notebooks for cell in notebook.cells if cell.cell_type == "code"]
+    sources += [module.read_text() for module in (ROOT / "helpers").glob("*.py")]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    packages = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"helpers"}
+    distributions = packages_distributions()
+    pinned = {pin.partition("==")[0] for pin in pins()}
+    assert {"torch", "sklearn", "distributed"} <= packages
+    assert [package for package in sorted(packages) if not pinned & {*distributions[package]}] == []
 
 
 def test_stored_figures_stay_small() -> None:

@@ -76,12 +76,12 @@ def helpers_of(code: str) -> list[Path]:
     return [module for name, module in modules.items() if name in found]
 
 
-def _pins() -> list[str]:
-    """The locked versions of the packages that helpers and chapters import: no output depends on those of the tools."""
+def pins() -> list[str]:
+    """The locked versions of the packages that helpers and chapters may import."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["cluster"]
     names = {re.split(r"[^\w.-]", line)[0] for line in lines}
-    return [pin for pin in (ROOT / "requirements.lock").read_text().split() if pin.partition("==")[0] in names]
+    return [pin for pin in (ROOT / "requirements.lock").read_text().splitlines() if pin.partition("==")[0] in names]
 
 
 def fingerprint(path: Path) -> str:
@@ -90,7 +90,7 @@ def fingerprint(path: Path) -> str:
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     helpers = [ast.dump(ast.parse(module.read_text())) for module in helpers_of("\n".join(code))]
     data = [f.read_text() for f in sorted((path.parent / "data").glob("*")) if any(f.name in cell for cell in code)]
-    return hashlib.sha256(json.dumps([code, helpers, _pins(), *data]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([code, helpers, pins(), *data]).encode()).hexdigest()[:16]
 
 
 def recorded() -> dict[str, dict[str, Any]]:

@@ -7,7 +7,6 @@ async function start(element) {
   try {
     const figure = await import(`./${element.dataset.explore}.js`);
     figure.default(element);
-    element.classList.add("is-live");
   } catch (error) {
     element.classList.add("is-still");
     throw error;

@@ -35,7 +35,7 @@ export function drawing(parent, { height, describe, draw }) {
   const scene = svg.append("g");
   let width = 0;
   function update() {
-    width ||= Math.round(svg.node().getBoundingClientRect().width); // so that the figure is whole once it is live
+    width ||= Math.round(svg.node().getBoundingClientRect().width); // so that the figure is whole from the start
     if (!width) return;
     svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label", describe());
     scene.selectAll("*").remove();

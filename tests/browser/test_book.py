@@ -250,11 +250,9 @@ def test_back_to_top_on_a_screen_without_the_outline(new_page: NewPage, book: st
     button = page.locator("#pst-back-to-top")
     expect(button).to_be_hidden()
     # a key pressed while Chromium still scrolls for the one before is lost
-    page.evaluate(
-        "() => { window.ended = new Promise((done) => addEventListener('scrollend', done, { once: true })); }"
-    )
+    page.evaluate("() => { window.ended = false; addEventListener('scrollend', () => { ended = true; }); }")
     page.keyboard.press("End")
-    page.evaluate("ended.then(() => {})")
+    page.wait_for_function("ended")
     assert page.evaluate("scrollY + innerHeight > document.documentElement.scrollHeight - 2")
     expect(button).to_be_hidden()  # it would lie on what is read
     page.keyboard.press("PageUp")
