@@ -8,6 +8,11 @@ import pytest
 
 pytest_plugins = ["pytester", "tests.tolerance"]
 
+if sys.platform == "linux":  # elsewhere a process that has loaded torch had better not be forked
+    from tests import kernels
+
+    kernels.use()
+
 by_workers: Counter[str] = Counter()  # of tests.statistics, in the workers of pytest-xdist
 
 

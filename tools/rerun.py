@@ -5,31 +5,27 @@ each run is forked from it. Pictures are not drawn, since nobody compares them. 
 are parallel.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
 import time
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import nbformat
 
+from tools.forks import forks
+
 TIMEOUT = 900  # seconds, for a whole chapter
-PRELOADED = ["torch.distributions", "matplotlib.pyplot", "scipy.integrate", "scipy.stats"]
-PRELOADED += ["IPython.core.interactiveshell", "torch._dynamo", "torchviz", "tools.rerun"]
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MPLBACKEND": "agg",
     "TQDM_DISABLE": "1",
     "PYTHONHASHSEED": "0",
-    "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver",  # its workers come from our server too
+    "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver",
 }
-_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -43,8 +39,7 @@ class Run:
 
 def rerun(path: Path, seed: int) -> Run:
     """Run the chapter at `path` with BOOK_SEED=`seed`. Safe to call from several threads."""
-    _start_server()
-    context = multiprocessing.get_context("forkserver")
+    context = forks(**ENVIRONMENT)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send, args=(sender, path, seed))
     process.start()
@@ -61,19 +56,6 @@ def rerun(path: Path, seed: int) -> Run:
         process.join()
 
 
-def _start_server() -> None:
-    """Once, with an environment of its own."""
-    with _LOCK:
-        before = dict(os.environ)
-        os.environ |= ENVIRONMENT
-        try:
-            forkserver.set_forkserver_preload(PRELOADED)
-            forkserver.ensure_running()
-        finally:
-            os.environ.clear()
-            os.environ |= before
-
-
 def _send(sender: Connection, path: Path, seed: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     started = time.monotonic()
@@ -87,7 +69,7 @@ def _send(sender: Connection, path: Path, seed: int) -> None:
 def _outputs(path: Path, seed: int) -> list[list[dict[str, Any]]]:
     if "helpers" in sys.modules:
         raise RuntimeError("helpers read the seed when they are imported, and this process has imported them already")
-    os.environ["BOOK_SEED"] = str(seed)
+    os.environ |= {**ENVIRONMENT, "BOOK_SEED": str(seed)}
     import matplotlib.pyplot as plt
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
