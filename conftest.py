@@ -18,7 +18,7 @@ by_workers: Counter[str] = Counter()  # of tests.statistics, in the workers of p
 
 def _made_here() -> Counter[str]:
     statistics = sys.modules.get("tests.statistics")  # not imported for the chapters alone: that takes seconds
-    return Counter(statistics.made) if statistics else Counter()
+    return Counter(statistics.made, alarms=statistics.alarms_expected(statistics.made)) if statistics else Counter()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -36,7 +36,5 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how often such a run goes red by chance."""
     if made := _made_here() + by_workers:
-        from tests.statistics import alarms_expected
-
         counts = f"{made['means']:,} means and {made['laws']:,} laws were compared"
-        terminalreporter.write_line(f"{counts}: one such run in {1 / alarms_expected(made):,.0f} goes red by chance")
+        terminalreporter.write_line(f"{counts}: one such run in {1 / made['alarms']:,.0f} goes red by chance")
