@@ -1,11 +1,12 @@
-"""A run on two Dask processes, one of which is killed half way. A script that test_engine.py starts; it prints JSON."""
+"""A run on two Dask processes, one of which is killed half way: for a process of its own that test_engine.py starts."""
 
-import json
 import os
 import signal
 import time
+from multiprocessing.connection import Connection
 from threading import Thread
 
+import dask
 from distributed import Client, LocalCluster
 from torch import Tensor
 
@@ -32,7 +33,9 @@ def estimate(**executor: object) -> list[tuple[float, float]]:
     return [(estimate.mean.item(), estimate.variance.item()) for estimate in found.values()]
 
 
-def main() -> None:
+def run(connection: Connection) -> None:
+    """Sends a report, and ends the process."""
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
     client = Client(cluster)
     victim = min(client.run(os.getpid).values())
@@ -49,9 +52,5 @@ def main() -> None:
     report["cluster, one worker killed"] = estimate(executor=client.get_executor())
     report["finished at"] = time.monotonic()
     killer.join()
-    print(json.dumps(report), flush=True)
+    connection.send(report)
     os._exit(0)  # the cluster would wait for the worker that it is starting anew; all of them end with this process
-
-
-if __name__ == "__main__":
-    main()

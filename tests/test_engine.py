@@ -1,14 +1,13 @@
 """What the engine does to the process it runs in: clusters, interruption, progress, memory."""
 
-import json
 import os
 import pty
-import subprocess
 import sys
 import termios
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from helpers import estimate_gradient, monte_carlo, reparametrize
 from helpers.estimators import Pathwise
 from helpers.streams import SEED
 from tests.statistics import same
+from tools.forks import forks
 
 ROOT = Path(__file__).parent.parent
 PREPARE = """
@@ -42,23 +42,37 @@ estimate(20, 0, progress=False)  # the first backward pass of a process takes lo
 LONG = 400, 0.015  # 40 chunks on two threads: 0.3 seconds
 
 
-def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PREPARE + textwrap.dedent(code)]
-    return subprocess.run(command, cwd=ROOT, text=True, check=True, timeout=120, **options)
+def answer(function: Callable[..., object], *arguments: object) -> Any:
+    """What the function sends when it is called in a process of its own, with a connection before its arguments."""
+    context = forks()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=function, args=(sender, *arguments))
+    process.start()
+    sender.close()
+    try:
+        assert receiver.poll(200), "no answer in 200 s"
+        return receiver.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def run(connection: Connection, code: str) -> None:
+    exec(PREPARE + textwrap.dedent(code), {"connection": connection})
 
 
 def test_a_killed_worker_of_a_cluster_costs_time_and_not_the_answer() -> None:
-    command = [sys.executable, "-m", "tests.cluster"]
-    quickly = os.environ | {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver"}
-    done = subprocess.run(command, cwd=ROOT, env=quickly, capture_output=True, text=True, check=True, timeout=200)
-    report = json.loads(done.stdout)
+    from tests import cluster  # which imports Dask: half a second, for this test only
+
+    report = answer(cluster.run)
     assert report["started at"] < report["killed at"] < report["finished at"]
     assert report["cluster"] == report["threads"]
     assert report["cluster, one worker killed"] == report["threads"]
 
 
 def test_an_interrupt_returns_promptly_and_leaves_no_thread() -> None:
-    done = run(
+    waited, threads = answer(
+        run,
         """
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us in the background
         torch_threads = torch.get_num_threads()
@@ -75,13 +89,11 @@ def test_an_interrupt_returns_promptly_and_leaves_no_thread() -> None:
             waited = time.monotonic() - sent[0]
             interrupter.join()
             assert torch.get_num_threads() == torch_threads
-            print(waited, threading.active_count())
+            connection.send((waited, threading.active_count()))
         """,
-        stdout=subprocess.PIPE,
     )
-    waited, threads = done.stdout.split()
-    assert float(waited) < 2  # a chunk that is being worked on is finished: 0.05 s
-    assert threads == "1"
+    assert waited < 2  # a chunk that is being worked on is finished: 0.05 s
+    assert threads == 1
 
 
 @pytest.fixture

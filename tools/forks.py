@@ -6,7 +6,7 @@ from multiprocessing.context import ForkServerContext
 from threading import Lock
 
 PRELOADED = ["torch.distributions", "torch._dynamo", "torchviz", "matplotlib.pyplot"]
-PRELOADED += ["scipy.integrate", "scipy.optimize", "scipy.stats", "distributed", "ipykernel.kernelapp"]
+PRELOADED += ["scipy.integrate", "scipy.optimize", "scipy.stats", "ipykernel.kernelapp"]
 _LOCK = Lock()
 
 
