@@ -31,9 +31,6 @@ def newer_torch() -> None:
     """Asked in the one worker that runs these tests: torch's compiler takes a second to import."""
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         pytest.skip("needs a newer torch")
-    # on a new machine, torch tries each instruction set with the compiler, for three seconds each: one will do here
-    known = torch._inductor.cpu_vec_isa.supported_vec_isa_list
-    known[:] = [instructions for instructions in known if "avx512" not in str(instructions)]
 
 
 CASES = {
