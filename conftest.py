@@ -8,17 +8,20 @@ import pytest
 
 pytest_plugins = ["pytester", "tests.tolerance"]
 
-if sys.platform == "linux":  # elsewhere a process that has loaded torch had better not be forked
-    from tests import kernels
-
-    kernels.use()
-
 by_workers: Counter[str] = Counter()  # of tests.statistics, in the workers of pytest-xdist
 
 
 def _made_here() -> Counter[str]:
     statistics = sys.modules.get("tests.statistics")  # not imported for the chapters alone: that takes seconds
     return Counter(statistics.made, alarms=statistics.alarms_expected(statistics.made)) if statistics else Counter()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fork the kernels of several chapters; macOS does not like a process that has loaded torch to be forked."""
+    if sys.platform == "linux" and len({item.path for item in session.items if item.path.suffix == ".ipynb"}) > 2:
+        from tests import kernels
+
+        kernels.use()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

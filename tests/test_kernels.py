@@ -16,6 +16,8 @@ from nbclient.exceptions import DeadKernelError
 
 from tests import kernels
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+
 SEEN = """
 import os, sys
 import matplotlib
@@ -39,11 +41,14 @@ Run = Callable[..., list[list[nbformat.NotebookNode]]]
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs cells in a kernel of the kind given and returns the outputs of each."""
+    factory = KernelProvisionerFactory.instance()
+    monkeypatch.setattr(factory, "default_provisioner_name", factory.default_provisioner_name)  # is put back
+    kernels.use()
 
     def run(kind: str, *sources: str, **options: object) -> list[list[nbformat.NotebookNode]]:
-        monkeypatch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", kind)
+        factory.default_provisioner_name = kind
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
         resources = {"metadata": {"path": str(tmp_path)}}
         NotebookClient(notebook, kernel_name="python3", resources=resources, **options).execute()
