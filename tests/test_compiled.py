@@ -1,5 +1,6 @@
 """helpers.compiled: the plain estimator's draws, gradients, moments and errors."""
 
+import itertools
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,12 @@ def newer_torch() -> None:
     """Asked in the one worker that runs these tests: torch's compiler takes a second to import."""
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         pytest.skip("needs a newer torch")
+    # on a new machine torch tries all instruction sets on the compiler, three seconds each, and takes the first
+    from torch._inductor import cpu_vec_isa
+
+    known = cpu_vec_isa.supported_vec_isa_list
+    here = {*cpu_vec_isa.x86_isa_checker()}
+    known[:] = itertools.islice((isa for isa in known if here.issuperset(str(isa).split()) and isa), 1)
 
 
 CASES = {
@@ -46,8 +53,19 @@ CASES = {
 }
 
 
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would go to the C++ compiler, for three seconds each time, runs as it is. Other tests do compile."""
+    from torch._functorch.aot_autograd import make_boxed_func  # with torch's compiler: see above
+    from torch._inductor import compile_fx
+
+    monkeypatch.setattr(compile_fx, "compile_fx_inner", lambda module, *_, **__: make_boxed_func(module.forward))
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_the_draws_and_gradients_of_the_plain_estimator(case: str) -> None:
+def test_the_draws_and_gradients_of_the_plain_estimator(case: str, request: pytest.FixtureRequest) -> None:
+    if case not in ("normal", "score function", "Gumbel-softmax"):
+        request.getfixturevalue("interpreted")
     estimator, params, f = CASES[case]
     for n in (1000, 999):
         compiled, plain = (e(f, params, n, generator()) for e in (Compiled(estimator), estimator))
@@ -59,7 +77,9 @@ def test_the_draws_and_gradients_of_the_plain_estimator(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["vector", "Bernoulli"])
-def test_the_moments_are_those_of_the_gradients(case: str) -> None:
+def test_the_moments_are_those_of_the_gradients(case: str, request: pytest.FixtureRequest) -> None:
+    if case == "Bernoulli":
+        request.getfixturevalue("interpreted")
     estimator, params, f = CASES[case]
     for n in (1000, 999):
         added_up = Compiled(estimator).moments(f, params, n, generator())
@@ -103,6 +123,7 @@ def flat(z: Tensor) -> Tensor:
     return torch.ones_like(z)
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
     ("params", "f"),
     [
@@ -125,6 +146,7 @@ def test_the_errors_of_the_plain_estimator(params: dict[str, Any], f: Callable[[
         assert said[0] == said[1]
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_the_loop_refuses_gradients_that_are_not_finite() -> None:
     refused = r"gradients of 'mu' must be finite, got \d+ of 1000 samples"
     for estimator in (PATHWISE, Compiled(PATHWISE)):
@@ -166,6 +188,7 @@ class Unhashable:
         return square(z)
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_f_need_not_be_hashable() -> None:
     compiled, plain = (e(Unhashable(), PARAMS, 1000, generator()) for e in (Compiled(PATHWISE), PATHWISE))
     torch.testing.assert_close(compiled, plain)
