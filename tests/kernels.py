@@ -1,4 +1,4 @@
-"""Kernels for `pytest` that have loaded torch: forked from a server, where a fresh one spends four seconds on imports.
+"""Kernels for `pytest` that have loaded torch: forked from a server, where a fresh one spends seconds on imports.
 
 jupyter_client asks for a "provisioner" wherever a kernel is started; `conftest.py` names the one here. What a chapter
 sees is a fresh kernel: nothing is imported there for it, and `helpers` are not among what the server has loaded.

@@ -188,7 +188,7 @@ del y
 def test_a_deep_graph_neither_hits_the_recursion_limit_nor_kills_python_when_it_is_freed() -> None:
     # in a process of its own: torch 2.13 overflows the C stack when it frees a chain of 40,000 nodes and more whose
     # grad_fns Python has seen
-    process = forks().Process(target=exec, args=(DEEP, {}))
+    process = forks().Process(target=exec, args=(DEEP, {}), daemon=True)
     process.start()
     process.join(120)
     assert process.exitcode == 0

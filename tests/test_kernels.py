@@ -28,7 +28,7 @@ print({
     "path": sys.path,
     "program": os.path.basename(sys.argv[0]).removesuffix(".py"),
     "environment": sorted(os.environ.items() - {("JPY_PARENT_PID", os.environ["JPY_PARENT_PID"])}),
-    "own": "helpers" in sys.modules or "tests" in sys.modules,
+    "of the project": sorted({"helpers", "tests", "tools"} & sys.modules.keys()),
     "backend": matplotlib.rcParams["backend"],
     "leader": os.getpgid(0) == os.getpid(),
 })
