@@ -12,6 +12,7 @@ from torch import Tensor
 
 from helpers import estimate_gradient, reparametrize
 from helpers.estimators import Pathwise
+from tools.forks import fork_from_the_same
 
 PAUSE, CHUNKS, WORKERS = 0.02, 60, 2
 
@@ -35,6 +36,7 @@ def estimate(**executor: object) -> list[tuple[float, float]]:
 
 def run(connection: Connection) -> None:
     """Sends a report, and ends the process."""
+    fork_from_the_same()
     dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
     client = Client(cluster)

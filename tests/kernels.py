@@ -2,6 +2,7 @@
 
 jupyter_client asks for a "provisioner" wherever a kernel is started; `conftest.py` names the one here. What a chapter
 sees is a fresh kernel: nothing is imported there for it, and `helpers` are not among what the server has loaded.
+Only Dask is told to fork its workers, from the same server.
 """
 
 import ast
@@ -16,7 +17,7 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-from tools.forks import forks
+from tools.forks import fork_from_the_same, forks
 
 NAME = "forked"
 LAUNCHER = "ipykernel_launcher"
@@ -71,6 +72,8 @@ def _kernel(arguments: list[str], environment: dict[str, str], folder: str) -> N
     parent = str(parent_process().pid)
     os.environ.clear()
     os.environ |= environment | {"JPY_PARENT_PID": parent}
+    if fork_from_the_same():
+        os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     os.chdir(folder)
     sys.path[:] = ast.literal_eval(check_output([sys.executable, "-c", "import sys; print(sys.path[1:])"], text=True))
