@@ -49,7 +49,7 @@ CASES: dict[str, tuple[type[td.Distribution], dict[str, Any], Any, dict[str, flo
 @pytest.mark.parametrize("name", CASES)
 def test_mean_has_its_closed_form(name: str, coupled: bool) -> None:
     law, params, f, exact = CASES[name]
-    n = 2_000_000 if name == "Normal, step" else N
+    n = 2 * N if name == "Normal, step" else N // 2 if name in ("Normal, square", "Normal, cos") else N
     gradients = MeasureValued(law, coupled)(f, params, n, generator())
     assert gradients.keys() == params.keys()
     for parameter, samples in gradients.items():
@@ -59,7 +59,7 @@ def test_mean_has_its_closed_form(name: str, coupled: bool) -> None:
 @pytest.mark.parametrize(("m", "s"), [(1.5, 0.5), (12.0, 42.0), (0.3, 1.0)])
 def test_variance_on_the_square_of_a_normal(m: float, s: float) -> None:
     params = {"loc": m, "scale": s}
-    coupled, apart = (MeasureValued(td.Normal, c)(square, params, N // 2, generator()) for c in (True, False))
+    coupled, apart = (MeasureValued(td.Normal, c)(square, params, N // 5, generator()) for c in (True, False))
     has_variance(coupled["loc"], (16 / math.pi - 4) * m**2)
     has_variance(coupled["scale"], 4 * m**2 + 4 * s**2)
     has_variance(apart["loc"], (8 / math.pi - 2) * m**2 + 4 * s**2 / math.pi)
@@ -67,12 +67,12 @@ def test_variance_on_the_square_of_a_normal(m: float, s: float) -> None:
 
 
 def test_variance_of_the_others() -> None:
-    has_variance(MeasureValued(td.Poisson)(square, {"rate": 3.0}, N, generator())["rate"], 4 * 3)
+    has_variance(MeasureValued(td.Poisson)(square, {"rate": 3.0}, N // 5, generator())["rate"], 4 * 3)
     # uncoupled: Var (z + 1)^2 + Var z^2 = (4 l^3 + 14 l^2 + 9 l) + (4 l^3 + 6 l^2 + l)
-    has_variance(MeasureValued(td.Poisson, False)(square, {"rate": 3.0}, N, generator())["rate"], 216 + 180 + 30)
+    has_variance(MeasureValued(td.Poisson, False)(square, {"rate": 3.0}, N // 5, generator())["rate"], 216 + 180 + 30)
     identity = lambda z: z  # noqa: E731
     for coupled, variance in ((True, 1 / 16), (False, 3 / 16)):
-        found = MeasureValued(td.Exponential, coupled)(identity, {"rate": 2.0}, N, generator())["rate"]
+        found = MeasureValued(td.Exponential, coupled)(identity, {"rate": 2.0}, N // 5, generator())["rate"]
         has_variance(found, variance)
     single = MeasureValued(td.Bernoulli)(lambda z: 5 * z + 2, {"probs": 0.25}, 100, generator())["probs"]
     assert torch.equal(single, torch.full((100,), 5.0))

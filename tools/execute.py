@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,14 @@ def chapters(prefix: str = "") -> list[Path]:
     return found
 
 
-def _imported(code: str) -> set[str]:
+@cache
+def _dump(code: str) -> str:
+    """What code says, without its comments."""
+    return ast.dump(ast.parse(code))
+
+
+@cache
+def _imported(code: str) -> frozenset[str]:
     """Names of the helpers' modules that code imports, and of what it imports from them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(code)):
@@ -58,7 +66,7 @@ def _imported(code: str) -> set[str]:
         if isinstance(node, ast.ImportFrom):
             given = [f"{node.module}.{name}" for name in given]
         names.update(part for name in given if name.split(".")[0] == "helpers" for part in name.split("."))
-    return names
+    return frozenset(names)
 
 
 def helpers_of(code: str) -> list[Path]:
@@ -88,7 +96,7 @@ def fingerprint(path: Path) -> str:
     """A hash of what outputs depend on: code cells, data they name, helpers they import, packages these import."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    helpers = [ast.dump(ast.parse(module.read_text())) for module in helpers_of("\n".join(code))]
+    helpers = [_dump(module.read_text()) for module in helpers_of("\n".join(code))]
     data = [f.read_text() for f in sorted((path.parent / "data").glob("*")) if any(f.name in cell for cell in code)]
     return hashlib.sha256(json.dumps([code, helpers, pins(), *data]).encode()).hexdigest()[:16]
 
