@@ -6,8 +6,7 @@ from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerContext
 from threading import Lock
 
-PRELOADED = ["torch.distributions", "torch._dynamo", "torchviz", "matplotlib.pyplot"]
-PRELOADED += ["scipy.integrate", "scipy.optimize", "scipy.stats", "ipykernel.kernelapp"]
+PRELOADED = ["tools.loaded"]
 _LOCK = Lock()
 
 
