@@ -75,6 +75,7 @@ def _kernel(arguments: list[str], environment: dict[str, str], folder: str) -> N
     if fork_from_the_same():
         os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    os.environ["PYDEVD_USE_FRAME_EVAL"] = "NO"  # set by IPython's debugger, which the server has imported
     os.chdir(folder)
     sys.path[:] = ast.literal_eval(check_output([sys.executable, "-c", "import sys; print(sys.path[1:])"], text=True))
     sys.argv[:] = [LAUNCHER, *arguments]
