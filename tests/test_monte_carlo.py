@@ -164,13 +164,12 @@ def test_a_large_mean_does_not_drown_the_variance() -> None:
     assert large.variance.item() == pytest.approx(zero.variance.item(), rel=1e-6)
 
 
-def test_ten_million_samples_of_a_large_mean() -> None:
-    n = 10_000_000
+def test_a_hundred_million_samples_of_a_large_mean() -> None:
     around = standard_normal_around(1e8, torch.float64)
-    found = estimate_gradient(square, around, {"x": 1.0}, n, seed=SEED)["x"]
-    # 10 digits of the mean, 2 of the variance
-    assert abs(found.mean.item() - 1e8) < SIGMAS / n**0.5
-    assert abs(found.variance.item() - 1) < SIGMAS * (2 / n) ** 0.5
+    found = estimate_gradient(square, around, {"x": 1.0}, 100_000_000, seed=SEED)["x"]
+    # 12 digits of the mean, 3 of the variance
+    assert abs(found.mean.item() - 1e8) < SIGMAS * 1e-4
+    assert abs(found.variance.item() - 1) < SIGMAS * (2 / 1e8) ** 0.5
 
 
 def test_float32_samples_are_added_up_in_float64() -> None:
@@ -204,14 +203,14 @@ def test_seeds_and_chunks_are_independent(chunk_size: int) -> None:
     ids=["pathwise normal", "score", "score with baseline", "score normal"],
 )
 def test_standard_errors_are_honest(estimator: Estimator, params: dict[str, float], exact: dict[str, float]) -> None:
-    """5,000 repetitions at n = 1000; the share of covered truths has a standard error of 0.31 %.
+    """10,000 repetitions at n = 1000; the share of covered truths has a standard error of 0.22 %.
 
     d/dscale by the score function is left out: its law is so skewed (kurtosis 240) that the interval covers 93.0 % at
     n = 1000, however honest the standard error.
     """
-    gradients = estimator(square, params, 5_000_000, generator())
+    gradients = estimator(square, params, 10_000_000, generator())
     for name, truth in exact.items():
-        repeated = Estimate.from_samples(gradients[name].reshape(5000, 1000).T)
+        repeated = Estimate.from_samples(gradients[name].reshape(10_000, 1000).T)
         covered = (repeated.mean - truth).abs() < stats.norm.ppf(0.975) * repeated.standard_error
         assert 0.935 < covered.double().mean().item() < 0.965
 
