@@ -1,7 +1,6 @@
 """A server process that has loaded what all chapters import once; processes forked from it save seconds each."""
 
 import os
-import sys
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerContext
 from threading import Lock
@@ -30,9 +29,9 @@ def forks(**environment: str) -> ForkServerContext:
 def fork_from_the_same() -> bool:
     """In a process of the server: what it forks in turn comes from that server, where Python would start another.
 
-    False where Python does not let it, from 3.14 on: a process must have started the server to be served.
+    False where Python does not let it, from 3.14 on: only the process that has started the server knows its key.
     """
-    if sys.version_info >= (3, 14):
+    if hasattr(forkserver._forkserver, "_forkserver_authkey"):
         return False
     forkserver._forkserver.ensure_running = resource_tracker.ensure_running
     return True
