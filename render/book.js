@@ -18,8 +18,9 @@ const backToTop = document.getElementById("pst-back-to-top");
 if (backToTop) {
   let last = scrollY;
   const place = () => {
+    if (Math.abs(scrollY - last) < 2) return; // the page grew or shrank by a pixel: nobody has scrolled
     const isTurning = scrollY < last || backToTop === document.activeElement;
-    if (scrollY !== last) backToTop.style.display = isTurning && scrollY > innerHeight ? "block" : "none";
+    backToTop.style.display = isTurning && scrollY > innerHeight ? "block" : "none";
     last = scrollY;
   };
   addEventListener("scroll", place, { passive: true });
