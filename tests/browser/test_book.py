@@ -17,6 +17,8 @@ from tests.browser.conftest import DESKTOP, ROOT, NewPage
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE = {"width": 360, "height": 740}
+# by script: Chromium loses a key that is pressed before it has painted, or while it still scrolls for the one before
+TO_THE_END = "scrollTo(0, document.documentElement.scrollHeight)"
 PAGES = [page.name for page in read_book(ROOT).pages]
 CHAPTERS = [page.name for page in read_book(ROOT).pages if page.source.suffix == ".ipynb"]
 WCAG = {
@@ -237,7 +239,7 @@ def test_arrow_keys_turn_pages(page: Page, book: str) -> None:
 
 def test_the_outline_follows(page: Page, book: str) -> None:
     page.goto(f"{book}chapters/04-pytorch.html")
-    page.keyboard.press("End")
+    page.evaluate(TO_THE_END)
     page.wait_for_function("scrollY > 2 * innerHeight")
     current = page.locator("#pst-page-toc-nav a[aria-current]")
     expect(current).to_have_count(1)
@@ -249,8 +251,7 @@ def test_back_to_top_on_a_screen_without_the_outline(new_page: NewPage, book: st
     page.goto(f"{book}chapters/04-pytorch.html")
     button = page.locator("#pst-back-to-top")
     expect(button).to_be_hidden()
-    # by script: a key that is pressed while Chromium still scrolls for the one before is lost
-    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.evaluate(TO_THE_END)
     page.wait_for_function("scrollY + innerHeight > document.documentElement.scrollHeight - 2")
     for pixels in (0, 1):
         page.evaluate(f"scrollBy({{top: -{pixels}, behavior: 'instant'}})")
