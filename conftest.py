@@ -18,7 +18,7 @@ def _made_here() -> Counter[str]:
 
 
 def pytest_collection() -> None:
-    """Python would look for garbage again and again in what the tests import: a second, and two where it ends."""
+    """Not to look for garbage in what the tests import: that takes a second here, and two more when Python ends."""
     gc.disable()
 
 

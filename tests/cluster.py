@@ -36,12 +36,14 @@ def estimate(**executor: object) -> list[tuple[float, float]]:
 
 def run(connection: Connection) -> None:
     """Sends a report, and ends the process."""
-    fork_from_the_same()
+    is_shared = fork_from_the_same()
     dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
     client = Client(cluster)
     victim = min(client.run(os.getpid).values())
-    report: dict[str, object] = {"threads": estimate(), "cluster": estimate(executor=client.get_executor())}
+    parents = {*client.run(os.getppid).values()}
+    report: dict[str, object] = {"server as told": (parents == {os.getppid()}) == is_shared}
+    report |= {"threads": estimate(), "cluster": estimate(executor=client.get_executor())}
 
     def kill() -> None:
         time.sleep(PAUSE * CHUNKS / WORKERS / 2)

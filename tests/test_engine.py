@@ -19,8 +19,8 @@ from nbclient import NotebookClient
 from helpers import estimate_gradient, monte_carlo, reparametrize
 from helpers.estimators import Pathwise
 from helpers.streams import SEED
+from tests.processes import answer
 from tests.statistics import same
-from tools.forks import forks
 
 ROOT = Path(__file__).parent.parent
 PREPARE = """
@@ -42,21 +42,6 @@ estimate(20, 0, progress=False)  # the first backward pass of a process takes lo
 LONG = 400, 0.015  # 40 chunks on two threads: 0.3 seconds
 
 
-def answer(function: Callable[..., object], *arguments: object) -> Any:
-    """What the function sends when it is called in a process of its own, with a connection before its arguments."""
-    context = forks()
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=function, args=(sender, *arguments))
-    process.start()
-    sender.close()
-    try:
-        assert receiver.poll(200), "no answer in 200 s"
-        return receiver.recv()
-    finally:
-        process.kill()
-        process.join()
-
-
 def run(connection: Connection, code: str) -> None:
     exec(PREPARE + textwrap.dedent(code), {"connection": connection})
 
@@ -66,6 +51,7 @@ def test_a_killed_worker_of_a_cluster_costs_time_and_not_the_answer() -> None:
 
     report = answer(cluster.run)
     assert report["started at"] < report["killed at"] < report["finished at"]
+    assert report["server as told"]
     assert report["cluster"] == report["threads"]
     assert report["cluster, one worker killed"] == report["threads"]
 

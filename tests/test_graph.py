@@ -6,6 +6,7 @@ import time
 import tracemalloc
 import warnings
 import xml.etree.ElementTree as ElementTree
+from multiprocessing.connection import Connection
 from typing import Any
 
 import graphviz
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from helpers import get_graph
 from helpers.graph import MOST_LINES, Graph, draw
+from tests.processes import answer
 from tools.forks import forks
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -325,34 +327,30 @@ def test_stderr_is_as_before_after_drawing(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().err == "still here\n"
 
 
-DRAWINGS = """
-import warnings
-warnings.simplefilter("ignore")
-import torch, torchviz
-from helpers import get_graph
-from helpers.graph import draw
-mu, sigma = (torch.tensor(v, requires_grad=True) for v in (12.0, 42.0))
-y = (mu + sigma * 0.5) ** 2 * mu
-ours = get_graph(y, mu=mu, sigma=sigma)._repr_svg_()
-torchvizs = draw(torchviz.make_dot(y, params={"mu": mu, "sigma": sigma}), "torchviz").data
-"""
+def drawings() -> list[str]:
+    """Of one graph: ours, and torchviz's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import torchviz
+
+        mu, sigma = leaf(12.0), leaf(42.0)
+        y = (mu + sigma * 0.5) ** 2 * mu
+        ours = get_graph(y, mu=mu, sigma=sigma)._repr_svg_() or ""
+        return [ours, draw(torchviz.make_dot(y, params={"mu": mu, "sigma": sigma}), "torchviz").data]
+
+
+def send_drawings(connection: Connection) -> None:
+    connection.send((hash("seed"), drawings()))
 
 
 def test_drawings_are_the_same_in_each_process() -> None:
     kept = [torch.ones(100) for _ in range(1000)]  # moves the addresses
-    names: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        exec(DRAWINGS, names)
-    receiver, sender = forks().Pipe(duplex=False)
-    code = f"{DRAWINGS}\nsender.send((hash('seed'), ours, torchvizs))"
-    process = forks().Process(target=exec, args=(code, {"sender": sender}), daemon=True)
-    process.start()
-    sender.close()
-    seed, *there = receiver.recv()
+    ours, torchvizs = here = drawings()
+    seed, there = answer(send_drawings)
     assert seed != hash("seed") or "PYTHONHASHSEED" in os.environ
-    assert there == [names["ours"], names["torchvizs"]]
-    assert "PowBackward0" in there[0]
-    assert "MulBackward0" in there[1]
+    assert there == here
+    assert "PowBackward0" in ours
+    assert "MulBackward0" in torchvizs
     assert len(kept) == 1000
 
 

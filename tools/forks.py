@@ -1,10 +1,13 @@
 """A server process that has loaded what all chapters import once; processes forked from it save seconds each."""
 
 import os
+from contextlib import chdir
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 from threading import Lock
 
+ROOT = Path(__file__).parent.parent
 PRELOADED = ["tools.loaded"]
 _LOCK = Lock()
 
@@ -19,7 +22,8 @@ def forks(**environment: str) -> ForkServerContext:
         os.environ |= environment
         try:
             forkserver.set_forkserver_preload(PRELOADED)
-            forkserver.ensure_running()
+            with chdir(ROOT):  # it imports from the folder where it starts, and tests/statistics.py hides Python's own
+                forkserver.ensure_running()
         finally:
             os.environ.clear()
             os.environ |= before
