@@ -94,6 +94,11 @@ class RELAX:
             c = self.control(z)
             if not isinstance(c, Tensor) or c.shape != (n,):
                 raise ValueError(f"control must return a tensor of shape ({n},), got {getattr(c, 'shape', c)}")
+            if not c.requires_grad and not (c == c[0]).all():
+                raise ValueError(
+                    "control must be differentiable in z, got values that differ and carry no graph. "
+                    "DisARM needs no differentiable f"
+                )
             total = c.sum() + 0 * z.sum()  # a constant control has no graph of its own
             (slope,) = torch.autograd.grad(total, z, create_graph=self.keep_graph)
         z = z.detach()

@@ -64,12 +64,22 @@ def _one_copy_per_sample(params: Params, n: int, event_dims: Mapping[str, int]) 
 
 
 def _values_of(f: Objective, z: Tensor, n: int) -> Tensor:
+    """The values of f at a copy of z, which f may write into, in the dtype of z where that is a floating one.
+
+    Values that are not floating numbers (a class for a sample, a bool) otherwise get torch's default dtype.
+    """
     if z.dim() == 0 or z.shape[0] != n:
         raise ValueError(f"the sampler must return n = {n} samples on its first axis, got shape {tuple(z.shape)}")
-    values = f(z)
+    values = f(z.clone())
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
+    if values.is_complex():
+        raise TypeError(f"f must return real numbers, got {values.dtype}")
+    if z.is_floating_point():
+        values = values.to(z.dtype)
+    elif not values.is_floating_point():
+        values = values.to(torch.get_default_dtype())
     if validate.tracing.active:  # `helpers.compiled` looks at the sum
         return values
     # one pass to look for trouble, which a sum cannot hide; a slower one to count it

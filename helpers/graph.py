@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from xml.sax.saxutils import escape
 
 import graphviz
 import pygraphviz
+import torch
 from torch import Tensor
 
 from helpers import validate
@@ -149,6 +151,9 @@ def _leaf_lines(leaf: Tensor, names: dict[str, Tensor]) -> tuple[str, ...]:
 
 
 def _short(tensor: Tensor) -> str:
+    if tensor.is_nested or tensor.is_meta or tensor.layout != torch.strided:
+        kind = "nested" if tensor.is_nested else "meta" if tensor.is_meta else "sparse"
+        return f"({kind})"
     values = tensor.detach().flatten()[:3].tolist()
     text = " ".join(f"{value:.6g}" for value in values) + (" …" if tensor.numel() > 3 else "")
     return text if tensor.dim() == 0 else f"[{text}]"
@@ -182,14 +187,21 @@ def draw(dot: graphviz.Digraph, text: str) -> Drawing:
     return Drawing(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1), text)
 
 
+_STANDARD_ERROR = threading.Lock()
+
+
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Fontconfig writes its opinion of the machine's font settings to file descriptor 2, past Python."""
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    """Fontconfig writes its opinion of the machine's font settings to file descriptor 2, past Python.
+
+    One thread at a time: another that came in between would keep the silence for the standard error, and restore it.
+    """
+    with _STANDARD_ERROR:
+        kept = os.dup(2)
+        try:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution, VonMises
+from torch.distributions import Beta, Chi2, Dirichlet, Distribution, FisherSnedecor, Gamma, StudentT, VonMises
 from torch.special import erfc, i0e, i1e, ndtri
 
 from helpers import validate
@@ -38,6 +38,10 @@ def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tens
     return z.detach() - (at - at.detach()) / density
 
 
+# torch draws these from Gamma variables, which underflow in float32 where a concentration is small.
+_BY_GAMMA = (Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, StudentT)
+
+
 def rsample(
     distribution: type[Distribution],
     *,
@@ -54,7 +58,10 @@ def rsample(
     _size(sample_shape, generator)
     checked = dict(zip(parameters, validate.tensors(**parameters), strict=True))
     with drawing_from(generator):
-        return distribution(**checked, validate_args=True).rsample(torch.Size(sample_shape))
+        dtype = torch.float64 if issubclass(distribution, _BY_GAMMA) else next(iter(checked.values())).dtype
+        wide = {name: value.to(dtype) for name, value in checked.items()}
+        z = distribution(**wide, validate_args=True).rsample(torch.Size(sample_shape))
+    return z.to(next(iter(checked.values())).dtype)
 
 
 def _phi(x: Tensor) -> Tensor:
@@ -95,6 +102,8 @@ def truncated_normal(
 
     with torch.no_grad():
         a, b = ends(mu, sigma, low, high)
+        inside = (_phi(b) - _phi(a)) / _phi(b)
+        validate.within("(high - low) / sigma", inside, 1e-8, math.inf, "> 1e-8, so that Phi(b) - Phi(a) has digits")
         u = open_uniform(size, mu, generator)
         x = torch.clamp(ndtri(_phi(a) + u * (_phi(b) - _phi(a))), a, b)
         z = mu + side * sigma * x

@@ -90,12 +90,14 @@ class MeasureValued:
         shape = validate.broadcast({name: value.shape for name, value in values.items()})
         copies = {name: value.detach().expand(n, *shape) for name, value in values.items()}
         result = {}
-        with torch.no_grad(), drawing_from(generator):
-            z = self.distribution(**copies, validate_args=True).sample()
+        with torch.no_grad():
+            with drawing_from(generator):
+                z = self.distribution(**copies, validate_args=True).sample()
             for name, value in values.items():
-                weight, plus, minus = triples[name](**copies)
-                if not self.coupled:
-                    minus = triples[name](**copies)[2]
+                with drawing_from(generator):  # f is called outside, so that it keeps its own generator
+                    weight, plus, minus = triples[name](**copies)
+                    if not self.coupled:
+                        minus = triples[name](**copies)[2]
                 difference = _in_each_place(f, z, plus, n) - _in_each_place(f, z, minus, n)
                 padded = (1,) * (len(shape) - value.dim()) + value.shape
                 result[name] = (weight * difference).sum_to_size(n, *padded).reshape(n, *value.shape)

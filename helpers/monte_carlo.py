@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,7 +81,12 @@ class Estimate:
 
     def __sub__(self, value: Number) -> "Estimate":
         """The estimate minus a known value, with the same error: `estimate - exact` estimates a bias."""
+        if isinstance(value, Estimate):
+            raise TypeError("value must be a known number or tensor, got an Estimate, which has an error of its own")
         return Estimate(self.mean - torch.as_tensor(value, dtype=torch.float64), self.variance, self.n)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
     def __str__(self) -> str:
         return _nested(self.mean, self.standard_error)
@@ -194,15 +200,33 @@ def estimate_gradient(
     return {name: _estimate(moments) for name, moments in pooled.items()}
 
 
+class _Threads:
+    """How many calls run on one core now, and torch's number of threads before the first of them."""
+
+    lock = threading.Lock()
+    inside = 0
+    before = 1
+
+
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """torch's own threads off in this thread: what is added up in which order must not depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """torch's own threads off in this thread: what is added up in which order must not depend on their number.
+
+    A new thread starts with the number that was set last in any thread, which may be the 1 of a call that still runs.
+    So the first of the concurrent calls asks for the number, and each of them sets it again.
+    """
+    with _Threads.lock:
+        threads = torch.get_num_threads()  # in each thread: torch sets up a new one here, and would undo what follows
+        if _Threads.inside == 0:
+            _Threads.before = threads
+        _Threads.inside += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _Threads.lock:
+            _Threads.inside -= 1
+            torch.set_num_threads(_Threads.before)
 
 
 def _chunk(f: Objective, estimator: Estimator, params: Params, seed: int, task: tuple[int, int]) -> dict[str, Moments]:
@@ -211,7 +235,26 @@ def _chunk(f: Objective, estimator: Estimator, params: Params, seed: int, task: 
     with _one_core():
         if hasattr(estimator, "moments"):  # of `helpers.compiled`, which adds up in the same pass
             return estimator.moments(f, params, size, generator_of(seed, i, device))
-        return moments_of(estimator(f, params, size, generator_of(seed, i, device)))
+        gradients = estimator(f, params, size, generator_of(seed, i, device))
+        _check_returned(gradients, params, size)
+        return moments_of(gradients)
+
+
+def _check_returned(gradients: Gradients, params: Params, n: int) -> None:
+    """Raise unless the estimator returned n real samples under each name, in the shape of the parameter of that name.
+
+    Other names than those of params are allowed: chapters let the loop estimate a variance beside a gradient.
+    """
+    validate.instance("what estimator returns", gradients, Mapping, "a mapping of names to tensors")
+    if not gradients:
+        raise ValueError("estimator must return at least one gradient, got an empty mapping")
+    for name, g in gradients.items():
+        if not isinstance(g, Tensor) or not g.is_floating_point():
+            got = g.dtype if isinstance(g, Tensor) else type(g).__name__
+            raise TypeError(f"estimator must return real floating gradients of {name!r}, got {got}")
+        shape = (n, *(getattr(params[name], "shape", ()) if name in params else g.shape[1:]))
+        if g.shape != shape:
+            raise ValueError(f"estimator must return gradients of {name!r} of shape {shape}, got {tuple(g.shape)}")
 
 
 def _in_order(

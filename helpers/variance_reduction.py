@@ -42,10 +42,15 @@ def best_baseline(
     """E[f s^2] / E[s^2], s = grad_phi log q_phi(z): the constant baseline of least variance, estimated from n draws.
 
     One number for each element of a parameter. It is a ratio of two means, so its bias is O(1/n); on draws of its own
-    it leaves the gradient unbiased. Source: Greensmith, Bartlett and Baxter 2004; Weaver and Tao 2001.
+    it leaves the gradient unbiased. It is 0 for an element whose score is 0 at every draw.
+    Source: Greensmith, Bartlett and Baxter 2004; Weaver and Tao 2001.
     """
     values, scores = values_and_scores(distribution, f, params, n, generator)
-    return {name: (_beside(values, s) * s**2).mean(0) / (s**2).mean(0) for name, s in scores.items()}
+    result = {}
+    for name, s in scores.items():
+        spread = (s**2).mean(0)  # 0 where an element plays no part, such as those above the diagonal of scale_tril
+        result[name] = torch.where(spread > 0, (_beside(values, s) * s**2).mean(0) / spread, 0.0)
+    return result
 
 
 @dataclass(frozen=True)
