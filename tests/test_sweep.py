@@ -12,7 +12,7 @@ from scipy import stats
 from tests.tolerance import SIGMAS
 from tools import sweep
 from tools.execute import chapters
-from tools.rerun import Run, rerun
+from tools.running import Run, rerun
 
 CODE = {
     "prints": "import os\nfrom helpers import SEED\nprint(f'{SEED} in {os.path.basename(os.getcwd())}')",
@@ -51,7 +51,7 @@ def test_a_run_gives_what_a_kernel_would_but_for_pictures(tmp_path: Path, seed: 
     ("source", "error"),
     [
         ("1 / 0", "cell 1 failed: ZeroDivisionError: division by zero"),
-        ("import os\nos._exit(3)", "its process ended with exit code 3"),
+        ("import os\nos._exit(3)", "cell 1 ended its kernel"),
     ],
 )
 def test_a_run_that_ends_early_says_why(tmp_path: Path, source: str, error: str) -> None:

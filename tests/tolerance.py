@@ -55,7 +55,7 @@ class Number:
 
     kind: str
     value: float
-    error: float = math.nan
+    error: float = 0.0  # not NaN: records that hold one are never equal from Python 3.13 on
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from tqdm import tqdm
 from tests.tolerance import SIGMAS, Number, compare, numbers, standard_errors_apart
 from tools.execute import ROOT, chapters, fingerprint, replace
 from tools.report import PAGE, page
-from tools.rerun import Run, rerun
+from tools.running import Run, rerun
 
 STATE = ROOT / "build" / "sweep.jsonl"
 REPORT = ROOT / "reports" / "sweep.json"
