@@ -274,7 +274,7 @@ def test_quarto_loads_what_the_figures_need() -> None:
     config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
     html = config["format"]["html"]
     assert "assets/explore/explore.css" in html["css"]
-    assert "assets/explore" in config["project"]["resources"]
+    assert "/assets/explore" in config["project"]["resources"]
     assert "explore/start.js" in html["include-after-body"][0]["text"]
 
 
