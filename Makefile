@@ -23,7 +23,7 @@ endif
 help:  ## print the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock pyproject.toml nbval-tolerance/pyproject.toml
 	@if [ "$(PYTHON)" = missing ]; then \
 		echo "set-up: no Python was found; install Python 3.11 or newer" >&2; exit 1; fi
 	@$(PYTHON) tools/setup.py

@@ -27,9 +27,8 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbval_tolerance import only_rough_numbers_differ
 from tqdm import tqdm
-
-from tests.tolerance import only_rough_numbers_differ
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"

@@ -20,7 +20,7 @@ READY = os.path.join(VENV, "ready")
 def wanted():
     """What `.venv/ready` must hold."""
     digest = hashlib.sha256(sys.version.encode())
-    for name in ("requirements.lock", "pyproject.toml"):
+    for name in ("requirements.lock", "pyproject.toml", "nbval-tolerance/pyproject.toml"):
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()
@@ -73,7 +73,8 @@ def main():
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     remedy = "pip failed (its reason stands above); if the package index is out of reach, connect and call make again"
     run([*pip, "-r", "requirements.lock"], remedy)
-    run([*pip, "--quiet", "--no-deps", "--no-build-isolation", "--editable", "."], remedy)
+    own = ["--editable", ".", "--editable", "./nbval-tolerance"]
+    run([*pip, "--quiet", "--no-deps", "--no-build-isolation", *own], remedy)
     with open(READY, "w") as file:
         file.write(wanted() + "\n")
     print("set-up: done")
