@@ -30,7 +30,7 @@ help:  ## print the verbs
 writable:
 	@test -w . || { echo "make: this folder may not be written to; copy it to one that may" >&2; exit 1; }
 
-.venv/ready: requirements.lock pyproject.toml | writable
+.venv/ready: requirements.lock pyproject.toml nbval-tolerance/pyproject.toml | writable
 	@command -v "$(PYTHON)" >/dev/null || { \
 		echo "set-up: no Python was found ($(PYTHON)); install Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) tools/setup.py

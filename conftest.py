@@ -1,12 +1,15 @@
-"""Loads the tolerance plugin for every test run, of `tests/` and of `chapters/` alike, and counts comparisons."""
+"""For every test run, of `tests/` and of `chapters/` alike: no progress bars, and comparisons are counted."""
 
+import os
 import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.tolerance"]
+pytest_plugins = ["pytester"]
+
+os.environ["TQDM_DISABLE"] = "1"  # progress bars write to standard error, which differs at each run
 
 by_workers: Counter[str] = Counter()  # of tests.statistics, in the workers of pytest-xdist
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbval_tolerance import only_rough_numbers_differ
 from tqdm import tqdm
 
-from tests.tolerance import only_rough_numbers_differ
 from tools.running import ChapterError, fault, run
 
 ROOT = Path(__file__).resolve().parent.parent

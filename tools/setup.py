@@ -50,7 +50,7 @@ def reason(printed):
 def wanted():
     """What `.venv/ready` must hold."""
     digest = hashlib.sha256(sys.version.encode())
-    for name in ("requirements.lock", "pyproject.toml"):
+    for name in ("requirements.lock", "pyproject.toml", "nbval-tolerance/pyproject.toml"):
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()
@@ -109,7 +109,8 @@ def main():
         run([sys.executable, "-m", "venv", "--clear", VENV])
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     run(pip + ["-r", "requirements.lock"])
-    run(pip + ["--quiet", "--no-deps", "--no-build-isolation", "--editable", "."])
+    own = ["--editable", ".", "--editable", "./nbval-tolerance"]
+    run(pip + ["--quiet", "--no-deps", "--no-build-isolation"] + own)
     with open(READY, "w") as file:
         file.write(wanted() + "\n")
     print("set-up: done")
