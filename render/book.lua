@@ -34,8 +34,7 @@ local function excerpt(element) return '"' .. shortened(pandoc.utils.stringify(e
 local function read(markdown)
   local messages, document = pandoc.log.silence(pandoc.read, markdown, READER)
   for _, message in ipairs(messages) do
-    local text = type(message) == 'table' and (message.message or message.text or message.contents) or tostring(message)
-    refuse(type(text) == 'string' and text or pandoc.json.encode(message))
+    refuse(pandoc.json.decode(pandoc.json.encode(message), false).pretty)
   end
   return document
 end
@@ -305,8 +304,9 @@ local function picture(src, folder, scale, alt)
   if not (alt or ''):find('%S') then refuse('the figure ' .. src .. ' has no text alternative (fig-alt)') end
   local file = io.open(pandoc.path.join { folder, src }, 'rb')
   if not file then return refuse('there is no picture ' .. src) end
-  local size = pandoc.image.size(file:read('a'))
+  local could, size = pcall(pandoc.image.size, file:read('a'))
   file:close()
+  if not could then return refuse('a picture of an unknown kind: ' .. src) end
   page.pictures = page.pictures + 1
   local attributes = { alt = alt, width = ('%.0f'):format(size.width * scale), height = ('%.0f'):format(size.height * scale) }
   if page.pictures > 1 then attributes.loading, attributes.decoding = 'lazy', 'async' end
@@ -492,6 +492,8 @@ end
 
 local function address(from, to, id)
   if from == to then return '#' .. id end
+  local here, there = pandoc.path.directory(from.name), pandoc.path.directory(to.name)
+  if here == there then return pandoc.path.filename(to.name) .. '.html#' .. id end
   return ('../'):rep(select(2, from.name:gsub('/', ''))) .. to.name .. '.html#' .. id
 end
 

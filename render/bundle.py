@@ -44,7 +44,7 @@ def _add(name: str, made: dict[str, str]) -> None:
         pieces = match[1].replace(" as ", ": ")
         return f"const {{{pieces}}} = modules[{json.dumps(str(folder / match[2]))}];"
 
-    exports = [name for name in DECLARATION.findall(code)]
+    exports = list(DECLARATION.findall(code))
     exports += [f"default: {name}" for name in DEFAULT.findall(code)]
     if listed := LIST.search(code):
         for piece in listed[1].split(","):

@@ -99,7 +99,8 @@ def _output(output: dict[str, Any], picture: Path, options: dict[str, Any]) -> d
     data = output["data"]
     if unknown := sorted(set(data) - set(PICTURES) - set(TEXTS)):
         raise ValueError(
-            f"has an output of a kind that is not shown: {', '.join(unknown)}; show text, text/markdown, a PNG, a JPEG or an SVG"
+            f"has an output of a kind that is not shown: {', '.join(unknown)}; "
+            "show text, text/markdown, a PNG, a JPEG or an SVG"
         )
     for kind, suffix in PICTURES.items():
         if kind in data:

@@ -30,6 +30,9 @@ HERE = Path(__file__).parent
 SEARCH = ASSETS / "search"
 FORMULA = re.compile(r'<span class="math (inline|display)">(.*?)</span>([.,;:!?)]*)', re.DOTALL)
 LINE_ANCHOR = re.compile(r'<a href="#cb\d+-\d+" aria-hidden="true" tabindex="-1"></a>')
+CELL_CODE = re.compile(
+    r'<div class="sourceCode"( id="cb\d+"><pre\s+class="sourceCode python) cell-code">'
+)  # on the div in Quarto
 FONT_ADDRESS = re.compile(r"""url\(["']?([^"')]+\.woff2)["']?\)""")
 OTHER_FONT = re.compile(r',url\([^)]*\.(?:woff|ttf)\) ?format\("[^"]*"\)')
 ANNOTATION = re.compile(r"<annotation.*?</annotation>", re.DOTALL)
@@ -122,7 +125,7 @@ def _by_pandoc(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _page(page: Page, one: dict[str, Any]) -> Made:
-    body = LINE_ANCHOR.sub("", one["body"])
+    body = CELL_CODE.sub(r'<div class="sourceCode cell-code"\1">', LINE_ANCHOR.sub("", one["body"]))
     return Made(
         page=page,
         title=one["title"],
