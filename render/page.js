@@ -67,6 +67,7 @@
       new Promise((done, failed) =>
         document.head.append(make("script", { src: `${root}assets/${name}`, onload: done, onerror: failed })),
       );
+    const weight = (id) => (id.startsWith("appendices/") ? 0.2 : 1) * (id.includes("#") ? 1 : 2); // chapters before sections
     const fold = (term) => term.toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
     const stem = (term) => (term.length > 4 ? term.replace(/(?<=[^s])s$/, "") : term);
     async function prepare() {
@@ -81,7 +82,7 @@
           boost: { title: 5, page: 3 },
           prefix: (term) => term.length > 3,
           fuzzy: (term) => (term.length > 5 ? 0.15 : false),
-          boostDocument: (id) => (id.includes("#") ? 1 : 1.5),
+          boostDocument: weight,
         },
       });
       index.addAll(entries);
@@ -94,7 +95,7 @@
     };
     function search(query) {
       const { said, more } = expanded(query);
-      const queries = [{ queries: [said], combineWith: "OR" }, ...more.map((words) => ({ queries: [words], boostDocument: () => 1.5 }))];
+      const queries = [{ queries: [said], combineWith: "OR" }, ...more.map((words) => ({ queries: [words], boostDocument: (id) => 2 * weight(id) }))];
       const all = index.search({ queries, combineWith: "OR" });
       const both = query.trim().split(/\s+/).length > 1 ? new Set(index.search(said, { combineWith: "AND" }).map(({ id }) => id)) : null;
       return both ? all.map((hit) => ({ ...hit, score: hit.score * (both.has(hit.id) ? 2 : 1) })).sort((a, b) => b.score - a.score) : all;

@@ -237,7 +237,7 @@ def test_the_files_are_light() -> None:
 
 def test_the_vendored_part_of_d3_has_its_licences() -> None:
     licence = (EXPLORE / "vendor" / "d3.LICENSE").read_text(encoding="utf-8")
-    script = (ROOT / "tools" / "vendor_d3.py").read_text(encoding="utf-8")
+    script = (ROOT / "tools" / "vendor.py").read_text(encoding="utf-8")
     packages = set(re.findall(r'^    "(d3-\w+)": \[', script, flags=re.M))
     assert packages
     for name in packages:
