@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -171,17 +172,27 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(new_page: NewPage
     expect(page.get_by_label("Colours")).to_have_value("light")
 
 
-def open_file(browser: Browser, path: Path) -> Page:
-    """Opens a page from the disk; an error of its scripts fails the test."""
-    page = browser.new_context(viewport=DESKTOP).new_page()
-    page.on("pageerror", lambda error: pytest.fail(str(error)))
-    page.on("console", lambda said: said.type == "error" and pytest.fail(said.text))
-    page.goto(path.as_uri())
-    return page
+@pytest.fixture
+def open_file(browser: Browser, book_folder: Path) -> Iterator[Callable[[str], Page]]:
+    """Opens pages from the disk; an error of their scripts fails the test."""
+    errors: list[str] = []
+    context = browser.new_context(viewport=DESKTOP)
+
+    def opened(name: str) -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((book_folder / name).as_uri())
+        return page
+
+    yield opened
+    context.close()
+    assert errors == []
 
 
-def test_from_a_file_search_theme_and_maths_work(browser: Browser, book_folder: Path) -> None:
-    page = open_file(browser, book_folder / "index.html")
+def test_from_a_file_search_theme_and_maths_work(open_file: Callable[[str], Page]) -> None:
+    page = open_file("index.html")
+    page.evaluate("document.fonts.ready")
+    assert page.evaluate("[...document.fonts].some((f) => f.family === 'KaTeX_Main' && f.status === 'loaded')")
     expect(page.locator("main .katex").first).to_be_visible()
     page.get_by_label("Colours").select_option("Dark")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
@@ -189,11 +200,10 @@ def test_from_a_file_search_theme_and_maths_work(browser: Browser, book_folder: 
     result.click()
     expect(page).to_have_url(re.compile("^file:.*06-straight-through"))
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    page.context.close()
 
 
-def test_from_a_file_an_explorable_runs_and_its_edges_have_their_colours(browser: Browser, book_folder: Path) -> None:
-    page = open_file(browser, book_folder / "chapters" / "05-backpropagation.html")
+def test_from_a_file_an_explorable_runs_and_its_edges_have_their_colours(open_file: Callable[[str], Page]) -> None:
+    page = open_file("chapters/05-backpropagation.html")
     figure = page.locator("[data-explore]")
     figure.scroll_into_view_if_needed()
     for _ in range(7):
@@ -203,7 +213,6 @@ def test_from_a_file_an_explorable_runs_and_its_edges_have_their_colours(browser
     assert {style["stroke"] for style in styles["backward"]} == {styles["colours"]["score"]}
     assert {style["dashes"] for style in styles["forward"]} == {"none"}
     assert {style["dashes"] for style in styles["backward"]} == {"4px, 3px"}
-    page.context.close()
 
 
 def test_a_cross_reference_jumps_and_shows_the_equation_before(page: Page, book: str) -> None:
