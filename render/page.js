@@ -121,7 +121,7 @@
         ...found.slice(0, FOUND).map((hit) => {
           const words = hit.terms.filter((word) => word.length > 1);
           const title = hit.id.includes("#") ? hit.title : hit.page;
-          const link = make("a", { href: root + hit.id }, make("strong", {}, title));
+          const link = make("a", { href: root + hit.id }, make("strong", {}, ...marked(title, words)));
           if (title !== hit.page) link.append(make("span", { className: "search-page" }, hit.page));
           link.append(make("span", { className: "search-excerpt" }, ...marked(excerpt(hit.text, words), words)));
           return make("li", {}, link);
@@ -205,11 +205,12 @@
   {
     const links = $$("#TOC a");
     const headings = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
+    const BELOW_HEADER = 170; // px: a little more than where a link puts its heading
     let isWaiting = false;
     const mark = () => {
       isWaiting = false;
       const isAtEnd = scrollY > 0 && scrollY + innerHeight >= html.scrollHeight - 2;
-      const line = isAtEnd ? innerHeight : 120;
+      const line = isAtEnd ? innerHeight : BELOW_HEADER;
       const at = headings.findLastIndex((heading) => heading && heading.getBoundingClientRect().top <= line);
       links.forEach((link, i) => {
         link.classList.toggle("active", i === at);
@@ -285,7 +286,7 @@
       timer = setTimeout(action, 250);
     }
 
-    for (const link of $$('main :is(a.quarto-xref, a[role="doc-biblioref"])')) {
+    for (const link of $$('main :is(a.quarto-xref, a[href*="#ref-"])')) {
       link.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && later(() => show(link)));
       link.addEventListener("pointerleave", () => later(hide));
       link.addEventListener("focus", () => link.matches(":focus-visible") && later(() => show(link)));
