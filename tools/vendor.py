@@ -42,7 +42,9 @@ def bundle(folder: Path) -> set[str]:
     """Write d3.js and return the names of the packages that are in it."""
     entry = "".join(f'export {{ {", ".join(names)} }} from "{package}";\n' for package, names in EXPORTS.items())
     (folder / "entry.js").write_text(entry)
-    (folder / "package.json").write_text(json.dumps({"dependencies": VERSIONS | {"esbuild": ESBUILD, "minisearch": MINISEARCH}}))
+    (folder / "package.json").write_text(
+        json.dumps({"dependencies": VERSIONS | {"esbuild": ESBUILD, "minisearch": MINISEARCH}})
+    )
     npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     subprocess.run(npm, cwd=folder, check=True)
     esbuild = ["node_modules/.bin/esbuild", "entry.js", "--bundle", "--minify", "--format=esm", "--target=es2020"]
