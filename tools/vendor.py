@@ -1,4 +1,4 @@
-"""Make the libraries that pages load, with their licences: the part of D3 that the explorable figures use, and MiniSearch.
+"""Make the libraries that pages load, with their licences: MiniSearch, and the parts of D3 that figures use.
 
 usage: python -m tools.vendor      (needs node and npm, and asks the npm registry; the book itself needs neither)
 
@@ -42,9 +42,8 @@ def bundle(folder: Path) -> set[str]:
     """Write d3.js and return the names of the packages that are in it."""
     entry = "".join(f'export {{ {", ".join(names)} }} from "{package}";\n' for package, names in EXPORTS.items())
     (folder / "entry.js").write_text(entry)
-    (folder / "package.json").write_text(
-        json.dumps({"dependencies": VERSIONS | {"esbuild": ESBUILD, "minisearch": MINISEARCH}})
-    )
+    wanted = VERSIONS | {"esbuild": ESBUILD, "minisearch": MINISEARCH}
+    (folder / "package.json").write_text(json.dumps({"dependencies": wanted}))
     npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     subprocess.run(npm, cwd=folder, check=True)
     esbuild = ["node_modules/.bin/esbuild", "entry.js", "--bundle", "--minify", "--format=esm", "--target=es2020"]
