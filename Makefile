@@ -1,11 +1,12 @@
 # The verbs of the book. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser lighthouse pdf execute reference sweep mutants lab preview lint bench clean lock
+.PHONY: help book test test-browser lighthouse pdf execute reference sweep mutants lab preview lint bench clean lock writable
 
 CHAPTER ?=
 SEEDS ?= 20
 JOBS ?= 2
 ONLY ?=
+LAB_ARGS ?=
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done; \
 	command -v python3 || echo missing)
@@ -14,29 +15,35 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 CONDA_NAME := $(shell sed -n 's/^name: *//p' environment.yml)
 ifeq ($(CONDA_DEFAULT_ENV),$(CONDA_NAME))
 RUN := python
-READY :=
+READY := writable
 else
 RUN := .venv/bin/python
-READY := .venv/ready
+READY := writable .venv/ready
 endif
+
+NOTEBOOK = $(or $(wildcard chapters/$(CHAPTER)*.ipynb),$(error \
+	CHAPTER must be the start of a notebook's name in chapters/, got $(CHAPTER)))
 
 help:  ## print the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-.venv/ready: requirements.lock pyproject.toml
-	@if [ "$(PYTHON)" = missing ]; then \
-		echo "set-up: no Python was found; install Python 3.11 or newer" >&2; exit 1; fi
+writable:
+	@test -w . || { echo "make: this folder may not be written to; copy it to one that may" >&2; exit 1; }
+
+.venv/ready: requirements.lock pyproject.toml nbval-tolerance/pyproject.toml | writable
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "set-up: no Python was found ($(PYTHON)); install Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) tools/setup.py
 
 book: $(READY)  ## render the HTML book into _book/ (with quarto if it is on PATH, else with render/)
 	@if command -v quarto >/dev/null; then \
-		quarto render --to html && echo "rendered by quarto: open _book/index.html"; \
-	else $(RUN) -m render; fi
+		quarto render --to html && echo "rendered by Quarto, which is on PATH: open _book/index.html"; \
+	else $(RUN) -m render && echo "(Quarto is not on PATH, so the book's own render/ was used)"; fi
 
 # One thread a worker: the workers are parallel already, and torch's threads would wait for each other by spinning.
 test: export OMP_NUM_THREADS ?= 1
-test: $(READY)  ## run the unit tests and every chapter, comparing each printed estimate
-	@$(RUN) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+test: $(READY)  ## run the unit tests and every chapter, comparing each printed estimate (CHAPTER=05 for one)
+	@$(RUN) -m pytest -n $(if $(CHAPTER),0,$(JOBS)) --dist loadscope --no-loadscope-reorder $(if $(CHAPTER),$(NOTEBOOK))
 
 test-browser: $(READY)  ## open every page in Chromium: links, search, themes, phone layout, accessibility
 	@$(RUN) -m tools.chromium && $(RUN) -m pytest tests/browser -n $(JOBS) -k "$(ONLY)"
@@ -60,8 +67,8 @@ sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate 
 mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must go red (ONLY=graph for some)
 	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)"; code=$$?; $(RUN) -m tools.report; exit $$code
 
-lab: $(READY)  ## open JupyterLab in chapters/
-	@$(RUN) -m jupyter lab --notebook-dir=chapters
+lab: $(READY)  ## open JupyterLab in chapters/ (LAB_ARGS="--port 9999 --no-browser" for its options)
+	@$(RUN) -m jupyter lab --notebook-dir=chapters $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(LAB_ARGS)
 
 preview: $(READY)  ## serve the book and render again on a change
 	@if command -v quarto >/dev/null; then quarto preview; else $(RUN) -m render.preview; fi
@@ -81,5 +88,5 @@ clean:  ## remove what was built (never a notebook; .venv stays)
 	@rm -rf _book _book.pdf .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-lock:  ## write requirements.lock anew from pyproject.toml (asks the package index)
-	@$(PYTHON) tools/lock.py
+lock:  ## write requirements.lock anew from pyproject.toml, for the oldest Python (asks the package index)
+	@python3.11 tools/lock.py

@@ -1,13 +1,15 @@
-"""Loads the tolerance plugin for every test run, of `tests/` and of `chapters/` alike, and counts comparisons."""
+"""For every test run, of `tests/` and of `chapters/` alike: no progress bars, and comparisons are counted."""
 
-import gc
+import os
 import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.tolerance"]
+pytest_plugins = ["pytester"]
+
+os.environ["TQDM_DISABLE"] = "1"  # progress bars write to standard error, which differs at each run
 
 by_workers: Counter[str] = Counter()  # of tests.statistics, in the workers of pytest-xdist
 
@@ -17,31 +19,10 @@ def _made_here() -> Counter[str]:
     return Counter(statistics.made, alarms=statistics.alarms_expected(statistics.made)) if statistics else Counter()
 
 
-def pytest_collection() -> None:
-    """Not to look for garbage in what the tests import: that takes a second here, and two more when Python ends."""
-    gc.disable()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fork the kernels of several chapters; macOS does not like a process that has loaded torch to be forked."""
-    gc.freeze()
-    gc.enable()
-    if sys.platform == "linux" and len({item.path for item in session.items if item.path.suffix == ".ipynb"}) > 2:
-        from tests import kernels
-
-        kernels.use()
-
-
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker hands on what it counted."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["made"] = dict(_made_here())
-
-
-def pytest_unconfigure() -> None:
-    """See `pytest_collection`."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -27,7 +27,7 @@ def main() -> int:
         return 1
     seconds = time.monotonic() - start
     address = output.resolve() / "index.html"
-    print(f"render/ (pandoc and Sphinx) made {len(book.pages)} pages in {seconds:.0f} s: {address}")
+    print(f"render/ made {len(book.pages)} pages in {seconds:.0f} s: {address}")
     return 0
 
 

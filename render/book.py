@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-KATEX = Path(__file__).parents[1] / "assets" / "katex"
+ASSETS = Path(__file__).parents[1] / "assets"
+KATEX = ASSETS / "katex"
 REPOSITORY_HOST = "https://github.com/"  # the one that both Binder and Colab open by owner and name
 SOURCE_KINDS = {".qmd", ".ipynb"}
 
@@ -47,6 +48,7 @@ class Book:
     description: str = ""
     footer: str = ""
     image: Path | None = None
+    favicon: Path | None = None
     site_url: str = ""
     repo_url: str = ""
     repo_branch: str = "main"
@@ -87,6 +89,7 @@ def read_book(folder: Path) -> Book:
             description=info.get("description", ""),
             footer=info.get("page-footer", ""),
             image=Path(info["image"]) if "image" in info else None,
+            favicon=Path(info["favicon"]) if "favicon" in info else None,
             site_url=_address(info, "site-url"),
             repo_url=_address(info, "repo-url", REPOSITORY_HOST),
             repo_branch=info.get("repo-branch", "main"),
@@ -126,7 +129,7 @@ def _check_files(book: Book) -> None:
     for page in book.pages:
         if page.source.suffix not in SOURCE_KINDS:
             raise RenderError(f"_quarto.yml: {page.source} is neither a .qmd nor a .ipynb file")
-    images = [book.image] if book.image else []
+    images = [path for path in (book.image, book.favicon) if path]
     for path in [page.source for page in book.pages] + [*book.bibliography, *book.styles, *images]:
         if not (book.folder / path).is_file():
             raise RenderError(f"{path}: listed in _quarto.yml, but not found")

@@ -1,25 +1,38 @@
-"""Renders formulas with KaTeX, when the book is built, and leaves out what its markup can do without (formulas.js)."""
+"""Formulas as KaTeX draws them, with MathML for screen readers: made once, so that pages need no script for them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from py_mini_racer import MiniRacer
 
 from render.book import KATEX
 
+Formula = tuple[str, bool]  # its TeX, and whether it is displayed
+
+OPTIONS = {"output": "htmlAndMathml", "strict": "error"}
+DRAW_ALL = """(formulas, options) => JSON.stringify(formulas.map(([tex, displayMode]) => {
+  try { return [katex.renderToString(tex, { ...options, displayMode }), ""]; }
+  catch (error) { return ["", error.rawMessage || String(error)]; }
+}))"""
+
+_drawn: dict[Formula, tuple[str, str]] = {}
+
 
 @cache
 def _katex() -> MiniRacer:
     engine = MiniRacer()
-    for script in (KATEX / "katex.min.js", Path(__file__).with_suffix(".js")):
-        engine.eval(script.read_text(encoding="utf-8") + ";0")
+    engine.eval((KATEX / "katex.min.js").read_text(encoding="utf-8") + ";0")
     return engine
 
 
-@cache
-def render_formula(tex: str, is_display: bool) -> str:
-    """Returns what belongs into an element of the class katex; raises JSEvalException where KaTeX finds a mistake."""
-    return _katex().eval(f"renderFormula({json.dumps(tex)}, {json.dumps(is_display)})")
+def draw(formulas: Iterable[Formula]) -> dict[Formula, tuple[str, str]]:
+    """Returns the HTML of each formula and, where KaTeX refuses it, the reason. What was drawn before is kept."""
+    missing = [formula for formula in dict.fromkeys(formulas) if formula not in _drawn]
+    if missing:
+        answer = _katex().eval(f"({DRAW_ALL})({json.dumps(missing)}, {json.dumps(OPTIONS)})")
+        for formula, (html, reason) in zip(missing, json.loads(str(answer)), strict=True):
+            _drawn[formula] = (html, " ".join(reason.split()))
+    return _drawn

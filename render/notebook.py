@@ -1,7 +1,7 @@
-"""Flattens a notebook with stored outputs into one markdown text for the filter `to_myst.lua`.
+"""Flattens a notebook with stored outputs into one markdown text for `book.lua`.
 
-Each cell becomes a raw block `cell` of JSON; a markdown cell's text follows its block, so that
-callouts and tabs may span cells.
+Each cell becomes a raw block of JSON, in a format whose name is made anew for each rendering so that no text can hold
+it; a markdown cell's text follows its block, so that callouts and tabs may span cells.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from render.book import RenderError
-
-FIGURE_DPI = 144
-SCREEN_DPI = 96
+PICTURES = {"image/svg+xml": ".svg", "image/png": ".png", "image/jpeg": ".jpg"}  # the first that an output has is shown
+TEXTS = {"text/markdown": "markdown", "text/plain": "text"}
 OPTIONS = {
     "label": str,
     "fig-cap": str,
@@ -33,28 +30,30 @@ OPTIONS = {
 ANSI_SEQUENCE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def flatten_notebook(path: Path, name: Path, stem: Path) -> str:
-    """Returns the markdown of the notebook at `path`; its pictures go to `stem`-1.png and so on.
+def flatten_notebook(path: Path, stem: Path, raw: str) -> tuple[str, list[str]]:
+    """Returns the markdown of the notebook at `path`, and what is wrong with its cells, as `, cell 3: …`.
 
-    `name` stands for the notebook in error messages.
+    Its pictures go to `stem`-1.png and so on; `raw` is the format of the raw blocks that stand for cells.
     """
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RenderError(f"{name}: not a valid notebook ({error})") from error
+        return "# Title", [f": not a valid notebook ({error})"]
     blocks: list[str] = []
+    faults: list[str] = []
     for number, cell in enumerate(cells, start=1):
         try:
-            blocks += _cell_blocks(cell, number, stem)
+            for block in _cell_blocks(cell, number, stem):
+                blocks.append(block if isinstance(block, str) else f"```{{={raw}}}\n{json.dumps(block)}\n```")
         except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            raise RenderError(f"{name}, cell {number}: {error}") from error
-    return "\n\n".join(blocks)
+            faults.append(f", cell {number}: {error}")
+    return "\n\n".join(blocks), faults
 
 
-def _cell_blocks(cell: dict[str, Any], number: int, stem: Path) -> list[str]:
+def _cell_blocks(cell: dict[str, Any], number: int, stem: Path) -> list[str | dict[str, Any]]:
     source = _text(cell["source"])
     if cell["cell_type"] == "markdown":
-        return [_raw_block({"number": str(number)}), source]
+        return [{"number": str(number)}, source]
     if cell["cell_type"] != "code":
         raise ValueError(f"a {cell['cell_type']} cell; only markdown and code cells are shown")
     options, code = _split_options(source)
@@ -69,11 +68,7 @@ def _cell_blocks(cell: dict[str, Any], number: int, stem: Path) -> list[str]:
         shown["outputs"] = _join_texts(outputs)
     if sum("picture" in output for output in shown["outputs"]) > 1:
         raise ValueError("makes more than one picture, so that its text alternative cannot fit")
-    return [_raw_block(shown)]
-
-
-def _raw_block(content: dict[str, Any]) -> str:
-    return f"```{{=cell}}\n{json.dumps(content)}\n```"
+    return [shown]
 
 
 def _text(field: str | list[str]) -> str:
@@ -96,32 +91,27 @@ def _output(output: dict[str, Any], picture: Path, options: dict[str, Any]) -> d
     if output["output_type"] == "stream":
         if output["name"] != "stdout":
             raise ValueError("prints on standard error")
-        return {"text": ANSI_SEQUENCE.sub("", _text(output["text"]))}
+        return {"text": ANSI_SEQUENCE.sub("", _text(output["text"])), "class": "cell-output-stdout"}
     if output["output_type"] == "error":
         if not options.get("error"):
             raise ValueError(f"fails with {output['ename']}, but has no option 'error: true'")
         return {"error": ANSI_SEQUENCE.sub("", "\n".join(output["traceback"]))}
     data = output["data"]
-    if "text/html" in data:
-        raise ValueError("has a text/html output; show text, text/markdown, a PNG or an SVG")
-    if "image/svg+xml" in data:
-        picture = picture.with_suffix(".svg")
-        picture.write_text(_text(data["image/svg+xml"]), encoding="utf-8")
-        return {"picture": picture.name}
-    if "image/png" in data:
-        picture = picture.with_suffix(".png")
-        picture.write_bytes(base64.b64decode(_text(data["image/png"])))
-        return {"picture": picture.name} | _screen_size(picture.read_bytes())
-    for kind in ("markdown", "plain"):
-        if f"text/{kind}" in data:
-            return {"markdown" if kind == "markdown" else "text": _text(data[f"text/{kind}"])}
-    raise ValueError(f"has an output of a kind that is not shown: {', '.join(data)}")
-
-
-def _screen_size(png: bytes) -> dict[str, str]:
-    width, height = struct.unpack(">II", png[16:24])
-    scale = SCREEN_DPI / FIGURE_DPI
-    return {"width": f"{width * scale:.0f}px", "height": f"{height * scale:.0f}px"}
+    if unknown := sorted(set(data) - set(PICTURES) - set(TEXTS)):
+        raise ValueError(
+            f"has an output of a kind that is not shown: {', '.join(unknown)}; "
+            "show text, text/markdown, a PNG, a JPEG or an SVG"
+        )
+    for kind, suffix in PICTURES.items():
+        if kind in data:
+            picture = picture.with_suffix(suffix)
+            content = _text(data[kind])
+            picture.write_bytes(content.encode() if suffix == ".svg" else base64.b64decode(content))
+            return {"picture": picture.name, "scaled": suffix != ".svg"}
+    for kind, name in TEXTS.items():
+        if kind in data:
+            return {name: _text(data[kind]), "class": "cell-output-display"}
+    raise ValueError("has an output without content")
 
 
 def _join_texts(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -129,7 +119,7 @@ def _join_texts(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     joined: list[dict[str, Any]] = []
     for output in outputs:
         if joined and "text" in output and "text" in joined[-1]:
-            joined[-1] = {"text": joined[-1]["text"] + output["text"]}
+            joined[-1] = joined[-1] | {"text": joined[-1]["text"] + output["text"]}
         else:
             joined.append(dict(output))
     return joined

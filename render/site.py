@@ -1,183 +1,224 @@
-"""Makes the pages: MyST through Sphinx into the output folder, replaced only when all went well."""
+"""Makes the pages: pandoc (book.lua) their HTML, KaTeX their formulas, page.html the frame.
+
+The output folder is replaced only when all went well.
+"""
 
 from __future__ import annotations
 
-import io
+import html
+import json
 import re
+import secrets
 import shutil
+import subprocess
 import tempfile
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pypandoc
+from bs4 import BeautifulSoup
 
-from render.assets import SCRIPTS, THEME_STYLES, lighten
-from render.book import KATEX, Book, Page, RenderError
-from render.convert import Chapter, convert_book
+from render.book import ASSETS, KATEX, Book, Page, RenderError
+from render.bundle import explorables, write_bundle
+from render.formulas import draw
+from render.notebook import flatten_notebook
+from render.pages import Made, entries, llms_text, page_description
 
 HERE = Path(__file__).parent
-EXTENSIONS = [
-    "myst_parser",
-    "sphinx_design",
-    "sphinx_copybutton",
-    "sphinxcontrib.bibtex",
-    "sphinx_book_theme",
-    "render.extension",
-]
-THEME_OPTIONS = {
-    "home_page_in_toc": True,
-    "navbar_start": [],
-    "navbar_center": [],
-    "navbar_end": [],
-    "navbar_persistent": [],
-    "footer_content_items": [],
-    "article_footer_items": ["run.html"],
-    "navigation_with_keys": True,
-    "use_download_button": False,
-    "use_fullscreen_button": False,
-    "show_toc_level": 2,
-    "search_bar_text": "Search this book",
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "github-dark",
-}
+SEARCH = ASSETS / "search"
+FORMULA = re.compile(r'<span class="math (inline|display)">(.*?)</span>([.,;:!?)]*)', re.DOTALL)
+LINE_ANCHOR = re.compile(r'<a href="#cb\d+-\d+" aria-hidden="true" tabindex="-1"></a>')
+CELL_CODE = re.compile(
+    r'<div class="sourceCode"( id="cb\d+"><pre\s+class="sourceCode python) cell-code">'
+)  # on the div in Quarto
 FONT_ADDRESS = re.compile(r"""url\(["']?([^"')]+\.woff2)["']?\)""")
-SPHINX_MESSAGE = re.compile(r"(?P<file>[^:\n]+?\.md)(?::(?P<line>\d+))?: \w+: (?P<what>.*)")
-ANSI_SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
-MESSAGE_KIND = re.compile(r" \[[\w.]+\]$")
+OTHER_FONT = re.compile(r',url\([^)]*\.(?:woff|ttf)\) ?format\("[^"]*"\)')
+ANNOTATION = re.compile(r"<annotation.*?</annotation>", re.DOTALL)
+TAG = re.compile(r"<[^>]*>")
+FORMULA_FONTS = {
+    "katex": "Main-Regular",
+    "mathnormal": "Math-Italic",
+    "mathbb": "AMS-Regular",
+    "mathcal": "Caligraphic-Regular",
+}
 
 
 def render(book: Book, output: Path) -> None:
     """Renders `book` into `output`; what was there stays where anything fails."""
     with tempfile.TemporaryDirectory(prefix="render-") as folder:
-        staging, pages = Path(folder) / "source", Path(folder) / "pages"
-        staging.mkdir()
-        chapters = convert_book(book, staging, lambda page: _below_title(book, page))
-        _add_contents(book, chapters, staging)
-        _copy_what_pages_use(book, chapters, staging)
-        _run_sphinx(_configuration(book, chapters), chapters, staging, pages)
-        lighten(pages, [path.name for path in book.styles])
-        for page in book.pages:
-            if page.source.suffix == ".ipynb":
-                shutil.copyfile(book.folder / page.source, pages / page.source)
+        pages = Path(folder) / "pages"
+        pages.mkdir()
+        made = _made(book, pages)
+        fonts = _copy_assets(book, pages)
+        _write_pages(book, made, fonts, pages)
+        (pages / "llms.txt").write_text(llms_text(book, made), encoding="utf-8")
+        _write_index(made, pages / "assets")
         _replace(output, pages)
 
 
-def _below_title(book: Book, page: Page) -> str:
-    if page.name == "index" and (book.subtitle or book.author):
-        lines = [("subtitle", book.subtitle), ("author", book.author)]
-        html = "\n".join(f'<p class="{kind}">{escape(text)}</p>' for kind, text in lines if text)
-        return f"\n```{{raw}} html\n{html}\n```\n"
-    return ""
+# The text of the pages ------------------------------------------------------------------------------------------------
 
 
-def _add_contents(book: Book, chapters: list[Chapter], staging: Path) -> None:
-    index = staging / "index.md"
-    text = index.read_text(encoding="utf-8")
-    for part, pages in groupby(book.pages[1:], key=lambda page: page.part):
-        caption = f":caption: {part}\n" if part else ""
-        names = "\n".join(page.name for page in pages)
-        text += f"\n```{{toctree}}\n:hidden:\n{caption}\n{names}\n```\n"
-    index.write_text(text, encoding="utf-8")
+def _made(book: Book, out: Path) -> list[Made]:
+    """Returns the pages of the book, whose pictures are then in `out`; raises RenderError with all that is wrong."""
+    raw, faults, requests = f"cell-{secrets.token_hex(8)}", [], []
+    for page in book.pages:
+        markdown, wrong = _markdown(book, page, out, raw)
+        faults += [f"{page.source.as_posix()}{what}" for what in wrong]
+        requests.append(
+            {
+                "name": page.name,
+                "source": page.source.as_posix(),
+                "is_appendix": page.is_appendix,
+                "markdown": markdown,
+                "folder": str((book.folder / page.source).parent),
+                "out": str((out / page.source).parent),
+            }
+        )
+    answer = _by_pandoc(
+        {
+            "pages": requests,
+            "bibliography": [str(book.folder / path) for path in book.bibliography],
+            "explorables": explorables(),
+            "cell": raw,
+        }
+    )
+    faults += answer["errors"]
+    formulas = [
+        (html.unescape(tex), kind == "display")
+        for one in answer["pages"]
+        for kind, tex, _ in FORMULA.findall(one["body"])
+    ]
+    drawn = draw(formulas)
+    for page, one in zip(book.pages, answer["pages"], strict=True):
+        for kind, escaped, _ in FORMULA.findall(one["body"]):
+            tex = html.unescape(escaped)
+            if reason := drawn[tex, kind == "display"][1]:
+                faults.append(f"{page.source.as_posix()}: {reason} in the formula: {tex}")
+    if faults:
+        raise RenderError("\n".join(dict.fromkeys(faults)))
+    for page, one in zip(book.pages, answer["pages"], strict=True):
+        for picture in one["files"]:
+            target = out / page.source.parent / picture
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(book.folder / page.source.parent / picture, target)
+    return [_page(page, one) for page, one in zip(book.pages, answer["pages"], strict=True)]
 
 
-def _copy_what_pages_use(book: Book, chapters: list[Chapter], staging: Path) -> None:
-    """Copies the pictures, the bibliography, and the files that every page loads."""
-    for chapter in chapters:
-        for picture in chapter.pictures:
-            if not (book.folder / picture).is_file():
-                raise RenderError(f"{chapter.page.source}: there is no picture {picture}")
-            (staging / picture).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(book.folder / picture, staging / picture)
-    for path in book.bibliography:
-        shutil.copyfile(book.folder / path, staging / path.name)
-    static = staging / "_static"
-    shutil.copytree(KATEX, static / "katex", ignore=shutil.ignore_patterns("katex.min.js"))
+def _markdown(book: Book, page: Page, out: Path, raw: str) -> tuple[str, list[str]]:
+    source = book.folder / page.source
+    (out / page.name).parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix == ".ipynb":
+        shutil.copyfile(source, out / page.source)
+        return flatten_notebook(source, out / page.name, raw)
+    return source.read_text(encoding="utf-8"), []
+
+
+def _by_pandoc(request: dict[str, Any]) -> dict[str, Any]:
+    command = [pypandoc.get_pandoc_path(), "lua", str(HERE / "book.lua")]
+    done = subprocess.run(command, input=json.dumps(request), capture_output=True, encoding="utf-8")
+    if done.returncode:
+        raise RenderError(done.stderr.strip())
+    return json.loads(done.stdout)
+
+
+def _page(page: Page, one: dict[str, Any]) -> Made:
+    body = CELL_CODE.sub(r'<div class="sourceCode cell-code"\1">', LINE_ANCHOR.sub("", one["body"]))
+    return Made(
+        page=page,
+        title=one["title"],
+        title_html=one["title_html"].strip(),
+        label=one["label"],
+        number=one["number"],
+        body=FORMULA.sub(_drawn, body),
+        toc=FORMULA.sub(_drawn, one["toc"]),
+        explores=one["explores"],
+        plain=BeautifulSoup(FORMULA.sub(_characters, body), "html.parser"),
+    )
+
+
+def _drawn(match: re.Match[str]) -> str:
+    """A formula; one in a line of text keeps the mark behind it on its line, where browsers would break."""
+    kind, tex, mark = match.groups()
+    html_, _ = draw([formula := (html.unescape(tex), kind == "display")])[formula]
+    drawn = f'<span class="math {kind} notranslate">{html_}</span>'
+    if kind == "inline" and mark:
+        return f'<span class="joined">{drawn}<span class="formula-end">{mark}</span></span>'
+    return f"{drawn}{mark}"
+
+
+def _characters(match: re.Match[str]) -> str:
+    kind, tex, mark = match.groups()
+    html_, _ = draw([formula := (html.unescape(tex), kind == "display")])[formula]
+    return TAG.sub("", ANNOTATION.sub("", html_.partition("</math>")[0])) + mark
+
+
+# The frame ------------------------------------------------------------------------------------------------------------
+
+
+def _write_pages(book: Book, pages: list[Made], fonts: list[str], out: Path) -> None:
+    loader = jinja2.FileSystemLoader(HERE)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.get_template("page.html")
+    parts = [(part, list(group)) for part, group in groupby(pages, key=lambda made: made.page.part)]
+    footer = pypandoc.convert_text(book.footer, "html", format="markdown")
+    site = f"{book.site_url}/" if book.site_url else ""
+    for i, made in enumerate(pages):
+        needed = [font for name, font in FORMULA_FONTS.items() if name in made.body]
+        root = "../" * made.page.name.count("/")
+        text = template.render(
+            book=book,
+            made=made,
+            parts=parts,
+            root=root,
+            site=site,
+            footer=footer,
+            card=f"{site or root}{book.image.as_posix()}" if book.image else "",
+            description=page_description(book, made),
+            links=book.launch_links(made.page),
+            fonts=fonts + [f"assets/katex/fonts/KaTeX_{font}.woff2" for font in needed],
+            before=pages[i - 1] if i else None,
+            after=pages[i + 1] if i + 1 < len(pages) else None,
+        )
+        (out / f"{made.page.name}.html").write_text(text, encoding="utf-8")
+
+
+def _write_index(pages: list[Made], assets: Path) -> None:
+    """Writes what the search looks through as a script, which loads from a file on disk too."""
+    synonyms = json.loads((SEARCH / "synonyms.json").read_text(encoding="utf-8"))
+    found = [entry for made in pages for entry in entries(made)]
+    index = {"entries": found, "synonyms": synonyms}
+    text = f"globalThis.BOOK_INDEX = {json.dumps(index, ensure_ascii=False, separators=(',', ':'))};\n"
+    (assets / "search-index.js").write_text(text, encoding="utf-8")
+
+
+def _copy_assets(book: Book, out: Path) -> list[str]:
+    """Puts what all pages load into `out`/assets; returns the fonts to load first, as addresses from `out`."""
+    assets = out / "assets"
+    katex = (KATEX / "katex.min.css").read_text(encoding="utf-8")
+    sheets, first = [OTHER_FONT.sub("", katex).replace("url(fonts/", "url(katex/fonts/")], []
+    sheets.append((HERE / "page.css").read_text(encoding="utf-8"))
     for path in book.styles:
-        shutil.copyfile(book.folder / path, static / path.name)
-        for font in _fonts(book, path):
-            (static / font).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile((book.folder / path).parent / font, static / font)
-    if book.image:
-        shutil.copyfile(book.folder / book.image, static / book.image.name)
-    shutil.copyfile(HERE / "book.js", static / "book.js")
-
-
-def _fonts(book: Book, style: Path) -> list[str]:
-    """Returns the fonts that a style sheet of the book names, as addresses from its own folder."""
-    return FONT_ADDRESS.findall((book.folder / style).read_text(encoding="utf-8"))
-
-
-def _configuration(book: Book, chapters: list[Chapter]) -> dict[str, Any]:
-    joined = [*THEME_STYLES, *SCRIPTS, *(path.name for path in book.styles)]
-    return {
-        "project": book.title,
-        "author": book.author,
-        "language": book.lang,
-        "extensions": EXTENSIONS,
-        "exclude_patterns": ["_static", "**.ipynb"],
-        "myst_enable_extensions": ["colon_fence"],
-        "myst_disable_syntax": ["myst_line_comment", "myst_block_break"],
-        "highlight_language": "none",
-        "numfig": True,
-        "numfig_secnum_depth": 1,
-        "numfig_format": {"figure": "Figure %s", "table": "Table %s", "section": "Section %s"},
-        "math_numfig": True,
-        "math_eqref_format": "Equation {number}",
-        "bibtex_bibfiles": [path.name for path in book.bibliography],
-        "bibtex_default_style": "plain",
-        "bibtex_reference_style": "author_year_round",
-        "book_numbers": {c.page.name: c.number for c in chapters if c.number is not None},
-        "copybutton_selector": "div.highlight pre",
-        "html_math_renderer": "katex",
-        "html_theme": "sphinx_book_theme",
-        "html_context": {
-            "default_mode": "auto",
-            "joined": [f"_static/{name}" for name in joined],
-            "first_fonts": [font for path in book.styles for font in _fonts(book, path)[:2]],
-            "footer": pypandoc.convert_text(book.footer, "html", format="markdown"),
-        },
-        "book": book,
-        "templates_path": [str(HERE / "templates")],
-        "html_theme_options": THEME_OPTIONS,
-        "html_title": book.title,
-        "html_static_path": ["_static"],
-        "html_secnumber_suffix": "\u2002",
-        "html_copy_source": False,
-        "html_show_sourcelink": False,
-        "html_use_index": False,
-    }
-
-
-def _run_sphinx(configuration: dict[str, Any], chapters: list[Chapter], staging: Path, pages: Path) -> None:
-    from sphinx.application import Sphinx
-    from sphinx.errors import SphinxError
-
-    messages = io.StringIO()
-    doctrees = staging.parent / "doctrees"
-    try:
-        app = Sphinx(staging, None, pages, doctrees, "html", configuration, status=None, warning=messages)
-        app.build()
-    except SphinxError as error:
-        raise RenderError(f"{_readable(messages.getvalue(), chapters, staging)}{error}") from error
-    if messages.getvalue():
-        raise RenderError(_readable(messages.getvalue(), chapters, staging).rstrip())
-
-
-def _readable(messages: str, chapters: list[Chapter], staging: Path) -> str:
-    """Names sources and cells in Sphinx's messages, which speak of the MyST files."""
-    by_path = {str(staging / f"{chapter.page.name}.md"): chapter for chapter in chapters}
-    lines = []
-    for line in ANSI_SEQUENCE.sub("", messages).splitlines():
-        match = SPHINX_MESSAGE.fullmatch(line)
-        if match and match["file"] in by_path:
-            place = by_path[match["file"]].place(int(match["line"] or 0))
-            line = f"{place}: {match['what']}"
-        line = MESSAGE_KIND.sub("", line)
-        if line not in lines:
-            lines.append(line)
-    return "".join(f"{line}\n" for line in lines)
+        sheet = (book.folder / path).read_text(encoding="utf-8")
+        fonts = FONT_ADDRESS.findall(sheet)
+        for font in fonts:
+            (assets / font).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile((book.folder / path).parent / font, assets / font)
+        first += [f"assets/{font}" for font in fonts[:2]]
+        sheets.append(sheet)
+    (assets / "katex").mkdir(parents=True)
+    shutil.copytree(KATEX / "fonts", assets / "katex" / "fonts")
+    (assets / "page.css").write_text("\n".join(sheets), encoding="utf-8")
+    shutil.copyfile(HERE / "page.js", assets / "page.js")
+    shutil.copyfile(SEARCH / "minisearch.js", assets / "minisearch.js")
+    write_bundle(assets)
+    for path in (book.image, book.favicon):
+        if path:
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(book.folder / path, out / path)
+    return first
 
 
 def _replace(output: Path, pages: Path) -> None:

@@ -6,13 +6,11 @@ import time
 from multiprocessing.connection import Connection
 from threading import Thread
 
-import dask
 from distributed import Client, LocalCluster
 from torch import Tensor
 
 from helpers import estimate_gradient, reparametrize
 from helpers.estimators import Pathwise
-from tools.forks import fork_from_the_same
 
 PAUSE, CHUNKS, WORKERS = 0.02, 60, 2
 
@@ -36,14 +34,10 @@ def estimate(**executor: object) -> list[tuple[float, float]]:
 
 def run(connection: Connection) -> None:
     """Sends a report, and ends the process."""
-    is_shared = fork_from_the_same()
-    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0")
     client = Client(cluster)
     victim = min(client.run(os.getpid).values())
-    parents = {*client.run(os.getppid).values()}
-    report: dict[str, object] = {"server as told": (parents == {os.getppid()}) == is_shared}
-    report |= {"threads": estimate(), "cluster": estimate(executor=client.get_executor())}
+    report: dict[str, object] = {"threads": estimate(), "cluster": estimate(executor=client.get_executor())}
 
     def kill() -> None:
         time.sleep(PAUSE * CHUNKS / WORKERS / 2)

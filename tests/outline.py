@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
@@ -28,6 +29,7 @@ REFERENCE = re.compile(r"@((?:sec|fig|tbl|eq)-[\w-]*\w)")
 TABSET = re.compile(r"^::: *\{\.panel-tabset\}$.*?^:::\s*$", re.MULTILINE | re.DOTALL)
 KINDS = {"fig": "Figure", "tbl": "Table", "eq": "Equation"}
 TAG_OF_EQUATION = re.compile(r"\\tag\{([^}]*)\}")
+APPENDIX_TITLE = re.compile(r"Appendix (\w+) — (.*)")
 NOT_WORDS = re.compile(r"[\W_]+")
 
 
@@ -149,14 +151,18 @@ def from_quarto(page: Path) -> Outline:
     """Returns the outline of a page that Quarto made: its anatomy is that of Quarto 1.9's HTML books."""
     main = _parsed(page).select_one("main.content")
     outline = Outline()
+    titles = main.select("h1")
     for tag in main.select("h1, h2, h3, h4"):
         if tag.find_parent(class_="panel-tabset") or tag.find_parent(id="refs"):
             continue
+        if tag is titles[0] and len(titles) > 1:  # above the first page's own title Quarto prints the book's
+            continue
         shown = _said(tag.select_one(".chapter-number, .header-section-number"))
-        appendix = re.match(r"Appendix (\w+)", _said(tag))
-        title = tag.select_one(".chapter-title")
-        number = appendix[1] if appendix else shown
-        outline.headings.append(_heading(title or tag, number, ".header-section-number, .chapter-number, .math"))
+        if appendix := APPENDIX_TITLE.fullmatch(_said(tag)):
+            outline.headings.append((appendix[1], words(appendix[2])))
+        else:
+            title = tag.select_one(".chapter-title") or tag
+            outline.headings.append(_heading(title, shown, ".header-section-number, .chapter-number, .math"))
     for tag in main.select('[id^="fig-"], [id^="tbl-"]'):
         if number := re.match(r"(?:Figure|Table)\s+([\w.]*\w)", _said(tag.select_one("figcaption, caption"))):
             outline.numbers[str(tag["id"])] = number[1]
@@ -164,5 +170,25 @@ def from_quarto(page: Path) -> Outline:
         if number := TAG_OF_EQUATION.search(tag.get_text()):
             outline.numbers[str(tag["id"])] = number[1]
     for tag in main.select("a.quarto-xref"):
-        outline.references[str(tag["href"]).partition("#")[2], _said(tag)] += 1
+        target, _, label = str(tag["href"]).partition("#")
+        outline.references[(label, _said(tag)) if label else _chapter(page.parent / target, _said(tag))] += 1
     return outline
+
+
+@cache
+def _chapter_title(page: Path) -> tuple[str, str]:
+    """Returns the label of a chapter that Quarto made, and its title as it is printed with its number."""
+    title = _parsed(page).select_one("h1 .quarto-section-identifier")
+    return str(title["id"]), _said(title)
+
+
+def _chapter(page: Path, said: str) -> tuple[str, str]:
+    """Returns the label of the chapter that a reference without a fragment leads to, and what the reference says.
+
+    On the first page Quarto prints a chapter's whole title, which is shortened here to its number.
+    """
+    label, title = _chapter_title(page.resolve())
+    if said != title:
+        return label, said
+    appendix = APPENDIX_TITLE.fullmatch(title)
+    return label, f"Appendix {appendix[1]}" if appendix else f"Chapter {title.split()[0]}"

@@ -237,7 +237,7 @@ def test_the_files_are_light() -> None:
 
 def test_the_vendored_part_of_d3_has_its_licences() -> None:
     licence = (EXPLORE / "vendor" / "d3.LICENSE").read_text(encoding="utf-8")
-    script = (ROOT / "tools" / "vendor_d3.py").read_text(encoding="utf-8")
+    script = (ROOT / "tools" / "vendor.py").read_text(encoding="utf-8")
     packages = set(re.findall(r'^    "(d3-\w+)": \[', script, flags=re.M))
     assert packages
     for name in packages:
@@ -274,7 +274,7 @@ def test_quarto_loads_what_the_figures_need() -> None:
     config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
     html = config["format"]["html"]
     assert "assets/explore/explore.css" in html["css"]
-    assert "assets/explore" in config["project"]["resources"]
+    assert "/assets/explore" in config["project"]["resources"]
     assert "explore/start.js" in html["include-after-body"][0]["text"]
 
 
@@ -307,7 +307,7 @@ def test_only_a_page_with_an_explorable_loads_the_script(render_page: Callable[.
         name: BeautifulSoup((tmp_path / "out" / name).read_text(encoding="utf-8"), "html5lib")
         for name in ("index.html", "second.html")
     }
-    scripts = {name: page.select('script[src*="explore/start.js"]') for name, page in pages.items()}
+    scripts = {name: page.select('script[src*="assets/explore.js"]') for name, page in pages.items()}
     assert scripts["index.html"] == []
     (script,) = scripts["second.html"]
     assert script.has_attr("defer")
@@ -315,9 +315,10 @@ def test_only_a_page_with_an_explorable_loads_the_script(render_page: Callable[.
     assert element
     assert element["data-explore"] == "passes"
     assert element.get_text(" ", strip=True) == "Bold words."
-    shipped = {path.relative_to(EXPLORE) for path in EXPLORE.rglob("*") if path.is_file() and path.suffix != ".css"}
-    there = tmp_path / "out" / "_static" / "explore"
-    assert {path.relative_to(there) for path in there.rglob("*") if path.is_file()} == shipped
+    bundle = (tmp_path / "out" / "assets" / "explore.js").read_text(encoding="utf-8")
+    assert not re.search(r"^(import|export)\b", bundle, re.MULTILINE), "a page from a file may not load modules"
+    names = {path.relative_to(EXPLORE).as_posix() for path in EXPLORE.rglob("*.js")} - {"start.js"}
+    assert set(re.findall(r'^modules\["([^"]+)"\] = ', bundle, re.MULTILINE)) == names
 
 
 @pytest.mark.parametrize(

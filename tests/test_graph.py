@@ -6,6 +6,7 @@ import time
 import tracemalloc
 import warnings
 import xml.etree.ElementTree as ElementTree
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,7 +18,6 @@ from torch import Tensor
 from helpers import get_graph
 from helpers.graph import MOST_LINES, Graph, draw
 from tests.processes import answer
-from tools.forks import forks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -189,7 +189,7 @@ del y
 def test_a_deep_graph_neither_hits_the_recursion_limit_nor_kills_python_when_it_is_freed() -> None:
     # in a process of its own: torch 2.13 overflows the C stack when it frees a chain of 40,000 nodes and more whose
     # grad_fns Python has seen
-    process = forks().Process(target=exec, args=(DEEP, {}), daemon=True)
+    process = get_context("spawn").Process(target=exec, args=(DEEP, {}), daemon=True)
     process.start()
     process.join(120)
     assert process.exitcode == 0

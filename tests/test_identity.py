@@ -40,7 +40,7 @@ def test_both_schemes_define_the_same_colours() -> None:
 
 def test_colours_are_written_in_the_first_section_only() -> None:
     tokens, rest = STYLE.split("/* Text ---")
-    assert len(re.findall(r"#\w{6}\b", tokens)) == 31
+    assert len(re.findall(r"#\w{6}\b", tokens)) == 39
     assert not re.findall(r"#[0-9a-f]{3,8}\b(?=[;, )])|rgba?\(|hsla?\(", rest)
 
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial, reduce
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from helpers import SEED, Estimate, compare, estimate_gradient, monte_carlo
 from helpers.estimators import Estimator, Pathwise, ScoreFunction
 from helpers.reparametrize import normal
 from tests.statistics import LEVEL, SIGMAS, generator, same, square, sum_of_squares
-from tools.forks import forks
 
 NORMAL = {"mu": 12.0, "sigma": 42.0}
 PATHWISE = Pathwise(normal)
@@ -295,7 +295,7 @@ def test_the_number_of_tasks_under_way_changes_no_bit(monkeypatch: pytest.Monkey
 
 
 def test_processes_give_the_same_bits() -> None:
-    with ProcessPoolExecutor(2, mp_context=forks()) as executor:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         assert same(undisturbed(executor=executor), undisturbed())
 
 

@@ -1,5 +1,6 @@
 """The files around the book agree with one another."""
 
+import ast
 import os
 import re
 import subprocess
@@ -45,7 +46,7 @@ def test_conda_has_the_channel_and_each_dependency_in_the_same_range() -> None:
     assert [channel for channel in ENVIRONMENT["channels"] if channel != "nodefaults"] == ["conda-forge"]
     conda = {Requirement(line).name: Requirement(line) for line in ENVIRONMENT["dependencies"] if isinstance(line, str)}
     by_pip = next(line["pip"] for line in ENVIRONMENT["dependencies"] if isinstance(line, dict))
-    assert "-e ." in by_pip
+    assert {"-e .", "-e ./nbval-tolerance"} <= set(by_pip)
     for requirement in requirements("lab", "test", "cluster"):
         if requirement.name == "torchviz":
             assert str(requirement) in by_pip
@@ -82,7 +83,8 @@ def test_the_workflow_is_sound() -> None:
     assert versions["oldest"] == f"torch=={bounds['torch']}.* numpy=={bounds['numpy']}.*"
     assert versions["newest"] == "torch numpy"
     assert "OMP_NUM_THREADS=2" in WORKFLOW
-    assert f'python: "{PROJECT["requires-python"].removeprefix(">=")}"' in WORKFLOW
+    pythons = {run["name"]: run["python"] for run in jobs["test"]["strategy"]["matrix"]["include"]}
+    assert pythons["locked"] == pythons["oldest"] == f"{PROJECT['requires-python'].removeprefix('>=')}.0"
     assert "Unable to resolve crossref" in WORKFLOW
 
 
@@ -109,6 +111,56 @@ def test_set_up_says_which_python_is_too_old(tmp_path: Path) -> None:
     assert result.stderr.strip() == (
         "set-up: Python 3.11 or newer is needed, this is 3.9.2; name one: make PYTHON=python3.12"
     )
+
+
+# What pip prints, shortened, where a set-up fails.
+OFFLINE = (
+    "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)': /simple/torch/\n"
+    "ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)\n"
+    "ERROR: No matching distribution found for torch==2.13.0"
+)
+
+
+@pytest.mark.parametrize(
+    ("printed", "why"),
+    [
+        (OFFLINE, "the package index is out of reach"),
+        (OFFLINE.split("\n", 1)[1], "the package index has no torch==2.13.0 for Python 3.11"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("Error: [Errno 30] Read-only file system: '.venv'", "this folder may not be written to"),
+        ("error: subprocess-exited-with-error", "this step failed, and what it printed above says why"),
+    ],
+)
+def test_the_last_line_of_a_failed_set_up_names_the_reason(printed: str, why: str, tmp_path: Path) -> None:
+    """A step that prints this and fails, run by the set-up as it runs pip."""
+    code = (
+        f"import sys, runpy; sys.version_info = (3, 11, 0); setup = runpy.run_path({str(ROOT / 'tools/setup.py')!r})\n"
+        f"setup['run']([sys.executable, '-c', {f'print({printed!r}); raise SystemExit(1)'!r}])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stdout.strip() == printed
+    assert result.stderr.startswith(f"set-up: {why}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_python_2_can_read_the_set_up() -> None:
+    """An old Python must get far enough to say that it is too old; lib2to3's grammar went with Python 3.13."""
+    source = (ROOT / "tools/setup.py").read_text()
+    assert source.isascii()
+    assert "from __future__ import print_function" in source
+    for node in ast.walk(ast.parse(source)):
+        assert not isinstance(node, ast.JoinedStr | ast.Starred | ast.AnnAssign | ast.NamedExpr | ast.AsyncFunctionDef)
+        assert not isinstance(node, ast.Raise) or node.cause is None
+
+
+def test_one_chapter_can_be_tested_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    def make(chapter: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-n", "test", f"CHAPTER={chapter}"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert make("04").stdout.rstrip().endswith("chapters/04-pytorch.ipynb")
+    assert "CHAPTER must be the start of a notebook's name in chapters/, got 77" in make("77").stderr
 
 
 def test_nothing_names_a_machine_or_a_registry() -> None:

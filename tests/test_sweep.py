@@ -7,12 +7,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from nbval_tolerance import Tolerance
 from scipy import stats
 
-from tests.tolerance import SIGMAS
 from tools import sweep
 from tools.execute import chapters
-from tools.rerun import Run, rerun
+from tools.running import Run, rerun
 
 CODE = {
     "prints": "import os\nfrom helpers import SEED\nprint(f'{SEED} in {os.path.basename(os.getcwd())}')",
@@ -51,7 +51,7 @@ def test_a_run_gives_what_a_kernel_would_but_for_pictures(tmp_path: Path, seed: 
     ("source", "error"),
     [
         ("1 / 0", "cell 1 failed: ZeroDivisionError: division by zero"),
-        ("import os\nos._exit(3)", "its process ended with exit code 3"),
+        ("import os\nos._exit(3)", "cell 1 ended its kernel"),
     ],
 )
 def test_a_run_that_ends_early_says_why(tmp_path: Path, source: str, error: str) -> None:
@@ -141,7 +141,7 @@ def narrow(zs: np.ndarray) -> np.ndarray:
 
 def far(zs: np.ndarray) -> np.ndarray:
     """Three of 300 runs are far off."""
-    zs[0, :3, 1] = SIGMAS + 1
+    zs[0, :3, 1] = Tolerance.sigmas + 1
     return zs
 
 
@@ -174,7 +174,7 @@ def test_what_a_cell_quotes_is_the_same_in_every_run(book: list[Path]) -> None:
 
 def test_one_far_run_is_listed_and_may_be_chance(book: list[Path]) -> None:
     zs = normal()
-    zs[2, 5, 0] = SIGMAS + 0.3
+    zs[2, 5, 0] = Tolerance.sigmas + 0.3
     found = sweep.judge(book, runs_of(book, zs))
     assert list(found["failed"]) == [f"03-chapter, seed {sweep.seed_of(book[2], 6)}"]
     assert "|z| = 4.80 is over 4.5" in sweep.text(found)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nbval_tolerance import disagreements
 from torch import Generator, Tensor
 from torch import distributions as td
 
@@ -19,7 +20,6 @@ from helpers.measure_valued import MeasureValued
 from helpers.trial import Trial, Trials
 from helpers.variance_reduction import LeaveOneOut
 from tests.statistics import square
-from tests.tolerance import disagreements
 
 M, S = 0.5, 1.0
 NORMAL = {"loc": M, "scale": S}

@@ -7,40 +7,27 @@ nothing and exits 1 when a chapter is older than its code.
 """
 
 import argparse
-import ast
-import copy
-import fcntl
 import hashlib
 import json
-import os
 import platform
 import re
 import sys
-import tempfile
-import time
 import tomllib
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbval_tolerance import only_rough_numbers_differ
 from tqdm import tqdm
 
-from tests.tolerance import only_rough_numbers_differ
+from tools.running import ChapterError, fault, run
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
 RECORD = CHAPTERS / "executed.json"
-CELL_TIMEOUT = 120
 # The address of an object, the kernel's file, a folder of this machine.
 _MACHINE = re.compile("|".join([r"\b0x[0-9a-f]{6,}\b", r"ipykernel_\d+", re.escape(str(ROOT))]))
-
-
-class ChapterError(Exception):
-    """A chapter that could not be executed as it is; the message names the chapter and the cell."""
 
 
 def chapters(prefix: str = "") -> list[Path]:
@@ -49,39 +36,6 @@ def chapters(prefix: str = "") -> list[Path]:
     if not found:
         raise SystemExit(f"CHAPTER must be the start of a notebook's name in chapters/, got {prefix!r}")
     return found
-
-
-@cache
-def _dump(code: str) -> str:
-    """What code says, without its comments."""
-    return ast.dump(ast.parse(code))
-
-
-@cache
-def _imported(code: str) -> frozenset[str]:
-    """Names of the helpers' modules that code imports, and of what it imports from them."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(code)):
-        given = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
-        if isinstance(node, ast.ImportFrom):
-            given = [f"{node.module}.{name}" for name in given]
-        names.update(part for name in given if name.split(".")[0] == "helpers" for part in name.split("."))
-    return frozenset(names)
-
-
-def helpers_of(code: str) -> list[Path]:
-    """The modules of `helpers` that code imports, and those that they import."""
-    modules = {module.stem: module for module in sorted((ROOT / "helpers").glob("*.py"))}
-    modules = {"helpers" if name == "__init__" else name: module for name, module in modules.items()}
-    try:
-        found, new = set(), _imported(code)
-    except SyntaxError:  # a magic, or a mistake: it may use any
-        return list(modules.values())
-    while new:
-        found |= new
-        sources = [modules[name] for name in new if name in modules]
-        new = set().union(*(_imported(source.read_text()) for source in sources)) - found
-    return [module for name, module in modules.items() if name in found]
 
 
 def pins() -> list[str]:
@@ -93,10 +47,10 @@ def pins() -> list[str]:
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of what outputs depend on: code cells, data they name, helpers they import, packages these import."""
+    """A hash of what outputs depend on: code cells, data they name, `helpers`, and the packages that both import."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    helpers = [_dump(module.read_text()) for module in helpers_of("\n".join(code))]
+    helpers = [module.read_text() for module in sorted((ROOT / "helpers").rglob("*.py"))]
     data = [f.read_text() for f in sorted((path.parent / "data").glob("*")) if any(f.name in cell for cell in code)]
     return hashlib.sha256(json.dumps([code, helpers, pins(), *data]).encode()).hexdigest()[:16]
 
@@ -168,41 +122,17 @@ def execute(path: Path) -> float:
     The old file stays if anything fails. It also stays where the run confirms it: same code, helpers and
     versions, and the same outputs but for figures that depend on the machine (`≈ 12.3 µs`).
     """
-    notebook = nbformat.read(path, as_version=4)
-    stored = copy.deepcopy(notebook)
+    stored = nbformat.read(path, as_version=4)
+    notebook, seconds = run(path, seed=0)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    running = []
-
-    def fault(number: int, why: str) -> ChapterError:
-        """Cells are counted as nbval does: those with code, from 0."""
-        lines = [line for line in code[number].source.splitlines() if not line.startswith("#|")] or [""]
-        return ChapterError(f"{path.name}: cell {number} {why}\n    the cell begins: {lines[0]}")
-
-    started = time.monotonic()
-    try:
-        NotebookClient(
-            notebook,
-            timeout=CELL_TIMEOUT,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(CHAPTERS)}},
-            extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it talks over TCP
-            on_cell_execute=lambda cell, cell_index: running.append(cell_index),
-        ).execute()
-    except CellExecutionError as error:
-        raise fault(len(running) - 1, f"failed: {error.ename}: {error.evalue}") from None
-    except CellTimeoutError:
-        raise fault(len(running) - 1, f"ran for more than {CELL_TIMEOUT} s") from None
-    except DeadKernelError:
-        raise fault(len(running) - 1, "ended its kernel") from None
-    seconds = time.monotonic() - started
     for number, cell in enumerate(code):
         for output in cell.outputs:
             if output.output_type == "stream" and output.name == "stderr":
-                raise fault(number, f"wrote to standard error: {output.text.strip()[:200]}")
+                raise fault(path, code, number, f"wrote to standard error: {output.text.strip()[:200]}")
             if "text/html" in output.get("data", {}):
-                raise fault(number, "shows HTML; print text or draw a picture")
+                raise fault(path, code, number, "shows HTML; print text or draw a picture")
             if trace := _MACHINE.search(_texts(output)):
-                raise fault(number, f"shows what differs from run to run or between machines: {trace[0]}")
+                raise fault(path, code, number, f"shows what differs between runs or machines: {trace[0]}")
     normalise(notebook)
     nbformat.validate(notebook)
     if stale([path]) or not says_the_same(stored, notebook):
@@ -213,28 +143,22 @@ def execute(path: Path) -> float:
 
 def record(path: Path, seconds: float) -> None:
     """Note that the stored outputs of `path` belong to its present code, how long they took and by which versions."""
-    with open(ROOT / "chapters" / "_metadata.yml") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        present = {p.stem for p in CHAPTERS.glob("*.ipynb")}
-        updated = {name: entry for name, entry in recorded().items() if name in present}
-        versions = {name: version(name).partition("+")[0] for name in ("numpy", "torch")}  # +cpu is the machine's
-        versions["python"] = platform.python_version()
-        updated[path.stem] = {"fingerprint": fingerprint(path), "seconds": round(seconds), "versions": versions}
-        replace(RECORD, json.dumps(updated, indent=2, sort_keys=True) + "\n")
+    present = {p.stem for p in CHAPTERS.glob("*.ipynb")}
+    updated = {name: entry for name, entry in recorded().items() if name in present}
+    versions = {name: version(name).partition("+")[0] for name in ("numpy", "torch")}  # +cpu is the machine's
+    versions["python"] = platform.python_version()
+    updated[path.stem] = {"fingerprint": fingerprint(path), "seconds": round(seconds), "versions": versions}
+    replace(RECORD, json.dumps(updated, indent=2, sort_keys=True) + "\n")
 
 
 def replace(path: Path, text: str) -> None:
     """Write a file so that nobody ever sees half of it."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    half = path.with_name(f".{path.name}.part")
+    try:
+        half.write_text(text, encoding="utf-8")
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def main() -> int:
@@ -247,8 +171,6 @@ def main() -> int:
         print("\n".join(old := complaints(found)))
         return bool(old)
     todo = found if arguments.chapter else stale(found)
-    os.environ |= {"TQDM_DISABLE": "1", "BOOK_SEED": "0", "PYTHONHASHSEED": "0"}
-    os.environ.pop("MPLBACKEND", None)
     failed = False
     for path in tqdm(todo, desc="executing", unit="chapter", disable=False if sys.stderr.isatty() else None):
         try:

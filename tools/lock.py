@@ -1,13 +1,18 @@
-"""Write requirements.lock: what pip installs today for pyproject.toml, in a fresh environment, as exact versions.
+"""Write requirements.lock: what pip would install today for pyproject.toml on the oldest supported Python, exactly.
 
-No hashes: the CPU build of PyTorch, which CI and many readers install, is another file of the same version.
+usage: python3.11 tools/lock.py     (any release of the oldest supported minor version)
+
+The oldest release decides, because a package may ask for a later one (soupsieve 4.1.2 wants 3.11.5, for example), and
+what the oldest can install, the newer ones can. No hashes: the CPU build of PyTorch, which CI and many readers
+install, is another file of the same version.
 """
 
+import json
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,19 +25,25 @@ HEAD = f"""\
 
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    if not sys.version.startswith(f"{oldest}."):
+        sys.exit(f"lock: run it with Python {oldest}, whose markers count; this is {sys.version.split()[0]}")
     wanted = [*project["dependencies"], *(line for extra in EXTRAS for line in project["optional-dependencies"][extra])]
     with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        python = Path(folder) / "bin" / "python"
-        subprocess.run([python, "-m", "pip", "install", "--quiet", TORCH], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
-        frozen = subprocess.run(
-            [python, "-m", "pip", "freeze", "--all", "--exclude", "pip"], check=True, capture_output=True, text=True
-        ).stdout
-    lines = sorted((line.split("+")[0] for line in frozen.splitlines()), key=str.lower)
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--target", folder]
+        command += ["--python-version", f"{oldest}.0", "--only-binary=:all:", "--report", str(report), TORCH, *wanted]
+        subprocess.run(command, check=True)
+        found = [item["metadata"] for item in json.loads(report.read_text())["install"]]
+    lines = sorted((f"{_name(item['name'])}=={item['version'].split('+')[0]}" for item in found), key=str.lower)
     (ROOT / "requirements.lock").write_text(HEAD + "\n".join(lines) + "\n")
     print(f"requirements.lock: {len(lines)} packages")
 
 
+def _name(given: str) -> str:
+    """The normalised name, so that the file does not change with how an author spells it."""
+    return re.sub(r"[-_.]+", "-", given).lower()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

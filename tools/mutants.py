@@ -34,7 +34,7 @@ NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", 
 TIMEOUT = 600
 # Without plugins that are not needed: nbval and that of hypothesis take longer to start than most of the tests.
 PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-FOR_TESTS = ["--noconftest", "-p", "pytester", "-p", "no:nbval", "-o", "addopts="]
+FOR_TESTS = ["--noconftest", "-p", "pytester", "-p", "no:nbval", "-p", "no:nbval_tolerance", "-o", "addopts="]
 
 
 class MutantError(Exception):
@@ -92,7 +92,7 @@ def chapter(root: Path, prefix: str) -> str:
 
 
 def of_tests(mutant: Mutant) -> Run:
-    return Run(tuple(f"tests/{test}" for test in mutant.tests), mutant)
+    return Run(tuple(test if "/" in test.partition("::")[0] else f"tests/{test}" for test in mutant.tests), mutant)
 
 
 def of_chapters(root: Path, mutant: Mutant) -> list[Run]:
@@ -110,7 +110,11 @@ def without_fault(runs: Iterable[Run]) -> list[Run]:
 
 def key(root: Path, run: Run) -> str:
     """A hash of what the result of a run depends on."""
-    files = {*root.glob("helpers/*.py"), *set(root.glob("tests/*.py")) - set(root.glob("tests/test_*.py"))}
+    files = {
+        *root.glob("helpers/*.py"),
+        *root.glob("nbval-tolerance/src/*/*.py"),
+        *set(root.glob("tests/*.py")) - set(root.glob("tests/test_*.py")),
+    }
     files |= {root / "conftest.py", root / "pyproject.toml", *(root / t.partition("::")[0] for t in run.targets)}
     files |= {root / run.mutant.file} if run.mutant else set()
     contents = [(path.name, path.read_text(encoding="utf-8")) for path in sorted(files) if path.exists()]
@@ -133,7 +137,8 @@ def first_red(root: Path, run: Run) -> str:
     """The first test or cell that goes red in a fresh copy, "" where none does; MutantError for a run that breaks."""
     with copied(root, run.mutant) as copy:
         environment = os.environ | {
-            "PYTHONPATH": str(copy),  # comes before the editable installation, for kernels as well
+            # Both come before the editable installations, for kernels as well.
+            "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "nbval-tolerance" / "src")]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
             "BOOK_SEED": "0",

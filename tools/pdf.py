@@ -20,7 +20,7 @@ JOIN = """async ({ names, title }) => {
   const pages = await Promise.all(names.map(async (name) => {
     const address = new URL(`${name}.html`, location.href);
     const page = new DOMParser().parseFromString(await (await fetch(address)).text(), "text/html");
-    return { name, address, article: page.querySelector("article") };
+    return { name, address, article: page.querySelector("main") };
   }));
   const place = (url) => url.pathname.replace(/^\\/|\\.html$/g, "") + "/" + decodeURIComponent(url.hash.slice(1));
   for (const { name, address, article } of pages) {

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbval_tolerance import Tolerance, numbers
 from scipy import stats
 
-from tests.tolerance import SIGMAS, numbers
 from tools.execute import ROOT, chapters, recorded, replace
 from tools.pages import fill
 
@@ -69,7 +69,7 @@ def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dic
     chance, one, wide = found["failed by chance"], found["one a run"], found["beyond 2"]
     rows = [
         ("runs that failed in another way than by distance", len(found["failed otherwise"]), "0"),
-        (f"runs with a comparison beyond {SIGMAS}", chance["count"], f"{chance['expected']:.2g} by chance"),
+        (f"runs with a comparison beyond {Tolerance.sigmas}", chance["count"], f"{chance['expected']:.2g} by chance"),
         ("largest z", f"{found['worst z']['value']:+.2f}", ""),
         ("largest distance of a fresh estimate from the stored one", f"{found['worst distance']:.2f}", ""),
         ("share of z beyond ± 2", f"{wide['share']:.2%} ± {wide['error']:.2%}", f"{2 * stats.norm.sf(2):.2%}"),

@@ -1,13 +1,17 @@
 """Bring the virtual environment `.venv` up to date with requirements.lock and pyproject.toml.
 
-usage: python tools/setup.py        (any Python: it says in one line what is missing)
+usage: python tools/setup.py        (any Python, even Python 2: one line says what is missing)
 
 `.venv/ready` holds a hash of what the environment was made from. It is removed before the first change and written
 after the last, so that a set-up that failed or was interrupted is not taken for finished.
 """
 
+from __future__ import print_function
+
 import hashlib
+import io
 import os
+import re
 import subprocess
 import sys
 
@@ -16,11 +20,37 @@ VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 READY = os.path.join(VENV, "ready")
 
+# What a failed step printed -> why it failed. The first that matches counts: without a network, pip also says that it
+# found no version.
+REASONS = (
+    (r"No space left on device|Errno 28|Disk quota exceeded", "the disk is full; .venv takes about 2 GB"),
+    (r"Read-only file system|Errno 30|Permission denied|Errno 13", "this folder may not be written to"),
+    (
+        r"NewConnectionError|NameResolutionError|Temporary failure in name|ConnectTimeout|ReadTimeout|ProxyError"
+        r"|SSLError|Connection refused|Connection reset|Could not fetch URL",
+        "the package index is out of reach; connect and call make again",
+    ),
+    (
+        r"No matching distribution found for (?P<package>[^\s;(]+)",
+        "the package index has no {package} for Python {python}; name another Python: make PYTHON=python3.12",
+    ),
+)
+
+
+def reason(printed):
+    """Why a step of the set-up failed, from what it printed, in one line."""
+    for pattern, why in REASONS:
+        found = re.search(pattern, printed)
+        if found:
+            python = ".".join(map(str, sys.version_info[:3]))
+            return why.format(python=python, **found.groupdict())
+    return "this step failed, and what it printed above says why"
+
 
 def wanted():
     """What `.venv/ready` must hold."""
     digest = hashlib.sha256(sys.version.encode())
-    for name in ("requirements.lock", "pyproject.toml"):
+    for name in ("requirements.lock", "pyproject.toml", "nbval-tolerance/pyproject.toml"):
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()
@@ -31,28 +61,34 @@ def found():
     try:
         with open(READY) as file:
             ready = file.read().strip()
-    except OSError:
+    except (IOError, OSError):
         return None
     return ready if works("pip") else None
 
 
 def works(*modules):
     """Whether the environment's Python starts and has these modules."""
-    command = [PYTHON, "-c", "import " + ", ".join(("sys", *modules))]
+    command = [PYTHON, "-c", "import " + ", ".join(("sys",) + modules)]
     try:
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
     except OSError:
         return False
 
 
-def run(command, remedy):
-    """Run a step of the set-up; end with one line that says what to do where it fails."""
+def run(command):
+    """Run a step of the set-up and show what it prints; end with one line that says why where it fails."""
+    printed = []
     try:
-        failed = subprocess.run(command, cwd=ROOT).returncode != 0
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for line in io.TextIOWrapper(process.stdout, errors="replace"):
+            printed.append(line)
+            print(line, end="")
+            sys.stdout.flush()
+        failed = process.wait() != 0
     except KeyboardInterrupt:
         sys.exit("set-up: interrupted; call make again to go on")
     if failed:
-        sys.exit("set-up: " + remedy)
+        sys.exit("set-up: " + reason("".join(printed)))
 
 
 def main():
@@ -67,13 +103,14 @@ def main():
         sys.exit("set-up: Python's venv module is missing; install it (Debian and Ubuntu: apt install %s)" % package)
     if os.path.exists(READY):
         os.remove(READY)
-    print("set-up: installing the packages of requirements.lock into .venv (once; several minutes)", flush=True)
+    print("set-up: installing the packages of requirements.lock into .venv (once; several minutes)")
+    sys.stdout.flush()
     if not works("pip"):
-        run([sys.executable, "-m", "venv", "--clear", VENV], "could not make .venv; is the disk full or read-only?")
+        run([sys.executable, "-m", "venv", "--clear", VENV])
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    remedy = "pip failed (its reason stands above); if the package index is out of reach, connect and call make again"
-    run([*pip, "-r", "requirements.lock"], remedy)
-    run([*pip, "--quiet", "--no-deps", "--no-build-isolation", "--editable", "."], remedy)
+    run(pip + ["-r", "requirements.lock"])
+    own = ["--editable", ".", "--editable", "./nbval-tolerance"]
+    run(pip + ["--quiet", "--no-deps", "--no-build-isolation"] + own)
     with open(READY, "w") as file:
         file.write(wanted() + "\n")
     print("set-up: done")

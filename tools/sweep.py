@@ -8,7 +8,7 @@ the same: a sweep that was stopped goes on where it was. With STORED_FROM seeds 
 goes into `reports/sweep.json` and onto the page that the book shows.
 
 Three verdicts.
-- Every run confirms what is stored, by the rules of tests/tolerance.py. Of many honest comparisons a few lie beyond 4.5
+- Every run confirms what is stored, by the rules of nbval-tolerance. Of many honest comparisons a few lie beyond 4.5
   by chance. They are listed, and the verdict is red when so many runs with one are improbable (LEVEL, by a Poisson
   law of the number expected; near enough, though all runs are compared with the same stored numbers).
 - Kolmogorov-Smirnov for each place where a z is printed, over the runs, which are independent; p-values after Holm,
@@ -30,19 +30,19 @@ from typing import Any
 
 import nbformat
 import numpy as np
+from nbval_tolerance import Number, Tolerance, compare, numbers, standard_errors_apart
 from scipy import stats
 from tqdm import tqdm
 
-from tests.tolerance import SIGMAS, Number, compare, numbers, standard_errors_apart
 from tools.execute import ROOT, chapters, fingerprint, replace
 from tools.report import PAGE, page
-from tools.rerun import Run, rerun
+from tools.running import Run, rerun
 
 STATE = ROOT / "build" / "sweep.jsonl"
 REPORT = ROOT / "reports" / "sweep.json"
 STORED_FROM = 100
 LEVEL = 1e-3
-BEYOND = 2 * stats.norm.sf(SIGMAS)
+BEYOND = 2 * stats.norm.sf(Tolerance.sigmas)
 
 
 def seed_of(path: Path, i: int) -> int:

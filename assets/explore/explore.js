@@ -1,11 +1,11 @@
-// Starts each figure of a page when it comes near the window. A figure lives in a module with the name that
-// `data-explore` gives, whose default export fills the element.
+// Starts each figure of a page when it comes near the window. A figure is the default export of the module with the name
+// that `data-explore` gives; `load` fetches a module by its name.
 
 const NEAR = "600px";
 
-async function start(element) {
+async function start(element, load) {
   try {
-    const figure = await import(`./${element.dataset.explore}.js`);
+    const figure = await load(element.dataset.explore);
     figure.default(element);
   } catch (error) {
     element.classList.add("is-still");
@@ -13,15 +13,16 @@ async function start(element) {
   }
 }
 
-const watcher = new IntersectionObserver(
-  (entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      watcher.unobserve(target);
-      start(target);
-    }
-  },
-  { rootMargin: NEAR },
-);
-
-for (const element of document.querySelectorAll("[data-explore]")) watcher.observe(element);
+export function startAll(load) {
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        watcher.unobserve(target);
+        start(target, load);
+      }
+    },
+    { rootMargin: NEAR },
+  );
+  for (const element of document.querySelectorAll("[data-explore]")) watcher.observe(element);
+}

@@ -1,8 +1,9 @@
-// A classic script: a page opened from a file may not load modules, and has to say so.
-(() => {
+// For Quarto's pages. A classic script: a page opened from a file may not load modules, and has to say so.
+(async () => {
   const here = document.currentScript.src;
   if (location.protocol !== "file:") {
-    import(new URL("explore.js", here).href);
+    const { startAll } = await import(new URL("explore.js", here).href);
+    startAll((name) => import(new URL(`${name}.js`, here).href));
     return;
   }
   for (const element of document.querySelectorAll("[data-explore]")) {

@@ -8,7 +8,7 @@ import pytest
 
 from render.book import read_book
 from tests.browser.conftest import ROOT
-from tests.outline import Outline, from_render, from_sources
+from tests.outline import Outline, from_quarto, from_sources
 
 PAGES = [page.name for page in read_book(ROOT).pages]
 
@@ -20,4 +20,4 @@ def sources() -> dict[str, Outline]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_shows_what_its_source_says(book_folder: Path, sources: dict[str, Outline], page: str) -> None:
-    assert from_render(book_folder / f"{page}.html") == sources[page]
+    assert from_quarto(book_folder / f"{page}.html") == sources[page]

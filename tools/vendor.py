@@ -1,8 +1,9 @@
-"""Make assets/explore/vendor/d3.js, the part of D3 that the explorable figures use, and its licences.
+"""Make the libraries that pages load, with their licences: MiniSearch, and the parts of D3 that figures use.
 
-usage: python -m tools.vendor_d3      (needs node and npm, and asks the npm registry; the book itself needs neither)
+usage: python -m tools.vendor      (needs node and npm, and asks the npm registry; the book itself needs neither)
 
-To move to newer versions, or to use more of D3, edit the two tables below and run it again.
+They are assets/explore/vendor/d3.js and assets/search/minisearch.js. To move to newer versions, or to use more of D3,
+edit the tables below and run it again.
 """
 
 import json
@@ -12,8 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-VENDOR = Path(__file__).resolve().parent.parent / "assets" / "explore" / "vendor"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+VENDOR = ASSETS / "explore" / "vendor"
+SEARCH = ASSETS / "search"
 ESBUILD = "0.28.2"
+MINISEARCH = "7.2.0"
 EXPORTS = {
     "d3-axis": ["axisBottom", "axisLeft"],
     "d3-format": ["format"],
@@ -38,7 +42,8 @@ def bundle(folder: Path) -> set[str]:
     """Write d3.js and return the names of the packages that are in it."""
     entry = "".join(f'export {{ {", ".join(names)} }} from "{package}";\n' for package, names in EXPORTS.items())
     (folder / "entry.js").write_text(entry)
-    (folder / "package.json").write_text(json.dumps({"dependencies": VERSIONS | {"esbuild": ESBUILD}}))
+    wanted = VERSIONS | {"esbuild": ESBUILD, "minisearch": MINISEARCH}
+    (folder / "package.json").write_text(json.dumps({"dependencies": wanted}))
     npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     subprocess.run(npm, cwd=folder, check=True)
     esbuild = ["node_modules/.bin/esbuild", "entry.js", "--bundle", "--minify", "--format=esm", "--target=es2020"]
@@ -48,8 +53,19 @@ def bundle(folder: Path) -> set[str]:
     return {name.split("/")[1] for name, part in output["inputs"].items() if "/" in name and part["bytesInOutput"]}
 
 
+def bundle_search(folder: Path) -> None:
+    """Write minisearch.js, a classic script that defines MiniSearch, and its licence; after `bundle`."""
+    package = folder / "node_modules" / "minisearch"
+    esbuild = ["node_modules/.bin/esbuild", "node_modules/minisearch/dist/es/index.js", "--bundle", "--minify"]
+    form = ["--format=iife", "--global-name=MiniSearchModule", "--target=es2020", "--log-level=warning"]
+    said = f"// MiniSearch {MINISEARCH}, bundled by tools/vendor.py. Licence: minisearch.LICENSE beside this file."
+    ends = [f"--banner:js={said}", "--footer:js=const MiniSearch=MiniSearchModule.default;"]
+    subprocess.run([*esbuild, *form, *ends, f"--outfile={SEARCH / 'minisearch.js'}"], cwd=folder, check=True)
+    (SEARCH / "minisearch.LICENSE").write_text((package / "LICENSE.txt").read_text())
+
+
 def banner() -> str:
-    return "// Parts of D3, bundled by tools/vendor_d3.py. Licences: d3.LICENSE beside this file."
+    return "// Parts of D3, bundled by tools/vendor.py. Licences: d3.LICENSE beside this file."
 
 
 def licences(folder: Path, packages: set[str]) -> str:
@@ -62,12 +78,13 @@ def licences(folder: Path, packages: set[str]) -> str:
 
 def main() -> int:
     if not shutil.which("npm"):
-        print("tools.vendor_d3: npm was not found; install Node.js", file=sys.stderr)
+        print("tools.vendor: npm was not found; install Node.js", file=sys.stderr)
         return 1
     VENDOR.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         packages = bundle(Path(name))
         (VENDOR / "d3.LICENSE").write_text(licences(Path(name), packages))
+        bundle_search(Path(name))
     print(f"{VENDOR / 'd3.js'}: {(VENDOR / 'd3.js').stat().st_size:,} bytes from {', '.join(sorted(packages))}")
     return 0
 
