@@ -27,7 +27,9 @@ def fault(path: Path, code: list[Any], number: int, why: str) -> ChapterError:
 def run(path: Path, seed: int, **variables: str) -> tuple[Any, float]:
     """Run the chapter at `path`, in its folder, with BOOK_SEED=`seed`: the executed notebook, and the seconds it took.
 
-    The kernel's environment has `variables` besides. ChapterError where a cell fails, takes more than CELL_TIMEOUT seconds, or ends its kernel.
+    The kernel's environment has `variables` too.
+
+    ChapterError where a cell fails, takes more than CELL_TIMEOUT seconds, or ends its kernel.
     """
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
