@@ -85,7 +85,7 @@ def test_the_workflow_is_sound() -> None:
     assert "OMP_NUM_THREADS=2" in WORKFLOW
     pythons = {run["name"]: run["python"] for run in jobs["test"]["strategy"]["matrix"]["include"]}
     assert pythons["locked"] == pythons["oldest"] == f"{PROJECT['requires-python'].removeprefix('>=')}.0"
-    assert "Unable to resolve crossref" in WORKFLOW
+    assert "WARN" in WORKFLOW  # of an unresolved reference, among others
 
 
 def test_make_alone_prints_each_verb() -> None:
@@ -156,7 +156,7 @@ def test_python_2_can_read_the_set_up() -> None:
 
 def test_one_chapter_can_be_tested_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
     def make(chapter: str) -> subprocess.CompletedProcess[str]:
-        command = ["make", "-n", "test", f"CHAPTER={chapter}"]
+        command = ["make", "--no-print-directory", "-n", "test", f"CHAPTER={chapter}"]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert make("04").stdout.rstrip().endswith("chapters/04-pytorch.ipynb")

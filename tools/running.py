@@ -24,8 +24,10 @@ def fault(path: Path, code: list[Any], number: int, why: str) -> ChapterError:
     return ChapterError(f"{path.name}: cell {number} {why}\n    the cell begins: {lines[0]}")
 
 
-def run(path: Path, seed: int) -> tuple[Any, float]:
+def run(path: Path, seed: int, **variables: str) -> tuple[Any, float]:
     """Run the chapter at `path`, in its folder, with BOOK_SEED=`seed`: the executed notebook, and the seconds it took.
+
+    The kernel's environment has `variables` too.
 
     ChapterError where a cell fails, takes more than CELL_TIMEOUT seconds, or ends its kernel.
     """
@@ -43,7 +45,7 @@ def run(path: Path, seed: int) -> tuple[Any, float]:
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     started = time.monotonic()
     try:
-        client.execute(env=environment | ENVIRONMENT | {"BOOK_SEED": str(seed)})
+        client.execute(env=environment | ENVIRONMENT | {"BOOK_SEED": str(seed)} | variables)
     except CellExecutionError as error:
         raise fault(path, code, len(begun) - 1, f"failed: {error.ename}: {error.evalue}") from None
     except CellTimeoutError:
@@ -79,7 +81,7 @@ def outputs(notebook: Any) -> list[list[dict[str, Any]]]:
 def rerun(path: Path, seed: int) -> Run:
     """What a chapter gives with another seed, for the sweep. Safe to call from several threads."""
     try:
-        notebook, seconds = run(path, seed)
+        notebook, seconds = run(path, seed, OMP_NUM_THREADS="1")  # the runs themselves are parallel
     except ChapterError as error:
         return Run([], error=str(error).splitlines()[0].removeprefix(f"{path.name}: "))
     return Run(outputs(notebook), seconds)
