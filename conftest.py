@@ -11,11 +11,11 @@ pytest_plugins = ["pytester"]
 
 os.environ["TQDM_DISABLE"] = "1"  # progress bars write to standard error, which differs at each run
 
-by_workers: Counter[str] = Counter()  # of tests.statistics, in the workers of pytest-xdist
+by_workers: Counter[str] = Counter()  # of tests.support.statistical, in the workers of pytest-xdist
 
 
 def _made_here() -> Counter[str]:
-    statistics = sys.modules.get("tests.statistics")  # not imported for the chapters alone: that takes seconds
+    statistics = sys.modules.get("tests.support.statistical")  # not imported for the chapters alone: that takes seconds
     return Counter(statistics.made, alarms=statistics.alarms_expected(statistics.made)) if statistics else Counter()
 
 

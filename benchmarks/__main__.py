@@ -27,9 +27,9 @@ from benchmarks.peers import MU, PEERS, SIGMA, Work, loop
 from benchmarks.report import RESULTS, Row, table, write
 from helpers import estimate_gradient, get_graph, reparametrize
 from helpers.compiled import Compiled
+from helpers.estimate import CHUNK_SIZE
 from helpers.estimators import Estimator, Pathwise, ScoreFunction
-from helpers.monte_carlo import CHUNK_SIZE
-from helpers.streams import generator_of
+from helpers.randomness import generator_of
 
 PARAMS = {"mu": MU, "sigma": SIGMA}
 PATHWISE = Pathwise(reparametrize.normal)

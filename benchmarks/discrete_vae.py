@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.__main__ import processor
-from helpers.streams import generator_of
+from helpers.randomness import generator_of
 
 CHAPTER = Path(__file__).parent.parent / "chapters" / "13-discrete.ipynb"
 STORED = CHAPTER.parent / "data" / "discrete-vae.json"

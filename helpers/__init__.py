@@ -1,23 +1,26 @@
 """The shared package of the book: samplers, estimators, the Monte-Carlo loop, the graph crawler, figures."""
 
-from helpers import estimators, graph, monte_carlo, plots, reparametrize
+from helpers import drawing, estimators, graph, monte_carlo, plots, randomness, reparametrize
+from helpers.comparison import compare_estimators
+from helpers.estimate import Estimate, compare
 from helpers.graph import get_graph
-from helpers.monte_carlo import Estimate, compare, estimate_gradient
+from helpers.monte_carlo import estimate_gradient
+from helpers.randomness import SEED
 from helpers.reparametrize import BernoulliSTE
-from helpers.streams import SEED
-from helpers.trial import try_all
 
 __all__ = [
     "SEED",
     "BernoulliSTE",
     "Estimate",
     "compare",
+    "compare_estimators",
+    "drawing",
     "estimate_gradient",
     "estimators",
     "get_graph",
     "graph",
     "monte_carlo",
     "plots",
+    "randomness",
     "reparametrize",
-    "try_all",
 ]

@@ -15,8 +15,8 @@ from torch.fx import GraphModule
 from torch.overrides import TorchFunctionMode
 
 from helpers import validate
-from helpers.estimators import Estimator, Gradients, Objective, Params
-from helpers.monte_carlo import Moments, moments_of
+from helpers.estimate import Moments, moments_of
+from helpers.estimators.base import Estimator, Gradients, Objective, Params
 from helpers.validate import Number
 
 # Compiled code takes no generator. Where it would draw, it calls an operator of ours, which has one from `_stream`.

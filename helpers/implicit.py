@@ -14,8 +14,8 @@ from torch.distributions import Beta, Chi2, Dirichlet, Distribution, FisherSnede
 from torch.special import erfc, i0e, i1e, ndtri
 
 from helpers import validate
-from helpers.reparametrize import _size, gumbel_max
-from helpers.streams import drawing_from, open_uniform
+from helpers.randomness import drawing_from, open_uniform
+from helpers.reparametrize import gumbel_max, size_of
 from helpers.validate import Number
 
 
@@ -55,7 +55,7 @@ def rsample(
     """
     if not (isinstance(distribution, type) and issubclass(distribution, Distribution) and distribution.has_rsample):
         raise TypeError(f"distribution must be a class of torch.distributions with rsample, got {distribution!r}")
-    _size(sample_shape, generator)
+    size_of(sample_shape, generator)
     checked = dict(zip(parameters, validate.tensors(**parameters), strict=True))
     with drawing_from(generator):
         dtype = torch.float64 if issubclass(distribution, _BY_GAMMA) else next(iter(checked.values())).dtype
@@ -83,7 +83,7 @@ def truncated_normal(
     sigma > 0, low < high, both finite (far off stands for none), with a part of ]low, high[ within 37 sigma of mu.
     """
     given = validate.tensors(mu=mu, sigma=sigma, low=low, high=high)
-    size = _size(sample_shape, generator, **dict(zip(("mu", "sigma", "low", "high"), given, strict=True)))
+    size = size_of(sample_shape, generator, **dict(zip(("mu", "sigma", "low", "high"), given, strict=True)))
     dtype, (mu, sigma, low, high) = given[0].dtype, (value.double() for value in given)
     validate.positive("sigma", sigma)
     validate.positive("high - low", high - low)
@@ -126,7 +126,7 @@ def normal_mixture(
     given = validate.tensors(weights=weights, mu=mu, sigma=sigma)
     validate.distribution("weights", given[0])
     validate.positive("sigma", given[2])
-    size = _size(sample_shape, generator, weights=given[0], mu=given[1], sigma=given[2])
+    size = size_of(sample_shape, generator, weights=given[0], mu=given[1], sigma=given[2])
     dtype, (weights, mu, sigma) = given[0].dtype, (value.double() for value in given)
 
     def cdf(z: Tensor, weights: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ def von_mises(
     """
     loc, kappa = validate.tensors(loc=loc, concentration=concentration)
     validate.positive("concentration", kappa)
-    size = _size(sample_shape, generator, loc=loc, concentration=kappa)
+    size = size_of(sample_shape, generator, loc=loc, concentration=kappa)
     with torch.no_grad(), drawing_from(generator):
         concentrations = kappa.double().expand(size)
         x = VonMises(torch.zeros_like(concentrations), concentrations).sample()

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from helpers.monte_carlo import Estimate
+from helpers.estimate import Estimate
 
 WIDTH = 6.0  # inches: shrunk to a phone of 360 px, text of 12 points is still 9 px high
 INK = "#757d87"

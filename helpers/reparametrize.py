@@ -13,11 +13,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from helpers import validate
-from helpers.streams import open_uniform
+from helpers.randomness import open_uniform
 from helpers.validate import Number
 
 
-def _size(sample_shape: Sequence[int], generator: Generator | None, **parameters: Tensor) -> tuple[int, ...]:
+def size_of(sample_shape: Sequence[int], generator: Generator | None, **parameters: Tensor) -> tuple[int, ...]:
     validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     return validate.shape("sample_shape", sample_shape) + validate.broadcast(shapes)
@@ -36,7 +36,7 @@ def normal(
     """
     mu, sigma = validate.tensors(mu=mu, sigma=sigma)
     validate.positive("sigma", sigma)
-    size = _size(sample_shape, generator, mu=mu, sigma=sigma)
+    size = size_of(sample_shape, generator, mu=mu, sigma=sigma)
     eps = torch.randn(size, dtype=mu.dtype, device=mu.device, generator=generator)
     return mu + sigma * eps
 
@@ -45,7 +45,7 @@ def exponential(rate: Number, *, sample_shape: Sequence[int] = (), generator: Ge
     """z = -log(eps) / rate, eps ~ U(]0, 1[): draws of the exponential law of mean 1 / rate, rate > 0."""
     (rate,) = validate.tensors(rate=rate)
     validate.positive("rate", rate)
-    eps = open_uniform(_size(sample_shape, generator, rate=rate), rate, generator)
+    eps = open_uniform(size_of(sample_shape, generator, rate=rate), rate, generator)
     return -torch.log(eps) / rate
 
 
@@ -67,7 +67,7 @@ def weibull(
     log_largest = math.log(-math.log(limits.eps / 4))
     smallest = log_largest / (math.log(limits.max) - 16)
     validate.within("concentration", concentration, smallest, math.inf, f"> {smallest:.2g} in {scale.dtype}")
-    eps = open_uniform(_size(sample_shape, generator, scale=scale, concentration=concentration), scale, generator)
+    eps = open_uniform(size_of(sample_shape, generator, scale=scale, concentration=concentration), scale, generator)
     return scale * torch.exp(torch.log(-torch.log(eps)) / concentration)
 
 
@@ -88,7 +88,7 @@ def inverse_cdf(
     if not values:
         raise ValueError("parameters must not be empty: inverse_cdf(icdf, *parameters)")
     checked = validate.tensors(**values)
-    size = _size(sample_shape, generator, **dict(zip(values, checked, strict=True)))
+    size = size_of(sample_shape, generator, **dict(zip(values, checked, strict=True)))
     eps = open_uniform(size, checked[0], generator)
     by_position, by_name = checked[: len(parameters)], checked[len(parameters) :]
     return icdf(eps, *by_position, **dict(zip(named, by_name, strict=True)))
@@ -132,7 +132,7 @@ def gumbel_max(probs: Number, *, sample_shape: Sequence[int] = (), generator: Ge
     """
     (probs,) = validate.tensors(probs=probs)
     validate.distribution("probs", probs)
-    scores = _gumbel_scores(probs, _size(sample_shape, generator, probs=probs), generator)
+    scores = _gumbel_scores(probs, size_of(sample_shape, generator, probs=probs), generator)
     return _one_hot_of_largest(scores.detach())
 
 
@@ -157,7 +157,7 @@ def gumbel_softmax(
     validate.positive("temperature", temperature)
     if temperature.dim() > 0 and temperature.shape[-1] != 1:
         raise ValueError(f"temperature must have a last axis of 1, got shape {tuple(temperature.shape)}")
-    size = _size(sample_shape, generator, probs=probs, temperature=temperature)
+    size = size_of(sample_shape, generator, probs=probs, temperature=temperature)
     scores = _gumbel_scores(probs, size, generator)
     one_hot = _one_hot_of_largest(scores.detach()) if hard else None
     # in place: a pass that writes to other memory takes several times as long
@@ -180,7 +180,7 @@ def binary_concrete(
     p, temperature = validate.tensors(p=p, temperature=temperature)
     validate.within("p", p, 0.0, 1.0, "in ]0, 1[")
     validate.positive("temperature", temperature)
-    eps = open_uniform(_size(sample_shape, generator, p=p, temperature=temperature), p, generator)
+    eps = open_uniform(size_of(sample_shape, generator, p=p, temperature=temperature), p, generator)
     return torch.sigmoid((torch.logit(p) + torch.logit(eps)) / temperature)
 
 
@@ -193,7 +193,7 @@ def bernoulli_straight_through(
     """
     (p,) = validate.tensors(p=p)
     validate.probability("p", p)
-    p = p.expand(_size(sample_shape, generator, p=p))
+    p = p.expand(size_of(sample_shape, generator, p=p))
     return torch.bernoulli(p.detach(), generator=generator) + (p - p.detach())
 
 

@@ -23,7 +23,7 @@ from torch import Generator, Tensor
 
 from helpers import plots, reparametrize
 from helpers.estimators import Pathwise
-from helpers.streams import generator_of
+from helpers.randomness import generator_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"

@@ -111,9 +111,9 @@ def without_fault(runs: Iterable[Run]) -> list[Run]:
 def key(root: Path, run: Run) -> str:
     """A hash of what the result of a run depends on."""
     files = {
-        *root.glob("helpers/*.py"),
+        *root.glob("helpers/**/*.py"),
         *root.glob("nbval-tolerance/src/*/*.py"),
-        *set(root.glob("tests/*.py")) - set(root.glob("tests/test_*.py")),
+        *(path for path in root.glob("tests/**/*.py") if not path.name.startswith("test_")),
     }
     files |= {root / "conftest.py", root / "pyproject.toml", *(root / t.partition("::")[0] for t in run.targets)}
     files |= {root / run.mutant.file} if run.mutant else set()

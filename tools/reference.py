@@ -32,8 +32,8 @@ class Helpers:
     """The modules of `helpers` as syntax trees."""
 
     def __init__(self) -> None:
-        paths = sorted(HELPERS.glob("*.py"))
-        self.trees = {("" if p.stem == "__init__" else p.stem): ast.parse(p.read_text()) for p in paths}
+        paths = {".".join(p.relative_to(HELPERS).with_suffix("").parts): p for p in sorted(HELPERS.rglob("*.py"))}
+        self.trees = {k.removesuffix("__init__").removesuffix("."): ast.parse(p.read_text()) for k, p in paths.items()}
 
     def home(self, module: str, name: str) -> Name:
         """Where a name that can be imported from `module` is defined; a module has the name ""."""

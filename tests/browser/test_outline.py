@@ -8,7 +8,7 @@ import pytest
 
 from render.book import read_book
 from tests.browser.conftest import ROOT
-from tests.outline import Outline, from_quarto, from_sources
+from tests.support.outline import Outline, from_quarto, from_sources
 
 PAGES = [page.name for page in read_book(ROOT).pages]
 

@@ -1,0 +1,214 @@
+"""Candidates on trial: bias, variance and cost of several estimators of one gradient, side by side."""
+
+import itertools
+import math
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from helpers import validate
+from helpers.estimate import Estimate, target_of
+from helpers.estimators.base import Estimator, Gradients, Objective, Params, checked_params
+from helpers.randomness import generator_of
+from helpers.threads import one_core
+from helpers.validate import Number
+
+CALLS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What one candidate showed; the mappings have an entry for each number: "loc", or "logits[0]" of a vector.
+
+    `gradient`; `bias`, that less what it should be; `variance` of one sample, with its sum over a vector as
+    "logits, sum". `heavy` names the variances whose error is made by a few large samples, and may be too small: their
+    fourth moment is known to no better than 15 %. What is so rare that no sample met it stays unseen. For one sample,
+    `evaluations` of f, and `seconds` on one core: the median over CALLS calls, with its standard error.
+    """
+
+    gradient: dict[str, Estimate]
+    bias: dict[str, Estimate]
+    variance: dict[str, Estimate]
+    heavy: frozenset[str]
+    evaluations: float
+    seconds: float
+    seconds_error: float
+
+    def row(self, label: str) -> list[str]:
+        """The cells of the table of `label`."""
+        spread, ns = self.variance[label], self.seconds * 1e9
+        bias = _text(self.bias[label]) if label in self.bias else ""
+        cells = [bias, _text(spread), "!" * (label in self.heavy), f"{self.evaluations:.4g}", _rough(ns)]
+        if spread.mean == 0:
+            return [*cells, "0", ""]
+        error = math.hypot(spread.standard_error / spread.mean, self.seconds_error / self.seconds)
+        return [*cells, _rough(spread.mean.item() * ns), f"≈ {100 * error:.2g} %"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The trial of each candidate, the reasons of those that failed, and what each number should be; prints a table."""
+
+    trials: dict[str, Trial]
+    failed: dict[str, str]
+    goals: dict[str, str]
+
+    def __getitem__(self, name: str) -> Trial:
+        return self.trials[name]
+
+    def __str__(self) -> str:
+        head = ["", "bias", "variance", "", "calls", "ns", "var × ns", "error"]
+        tables = [[head] + [[name, *trial.row(label)] for name, trial in self.trials.items()] for label in self.goals]
+        widths = [max(map(len, column)) for column in zip(*itertools.chain(*tables), strict=True)]
+        widths[0] = max(map(len, [*self.trials, *self.failed]))
+        lines = []
+        for (label, goal), rows in zip(self.goals.items(), tables, strict=True):
+            lines += ["", f"{label}: {goal}"]
+            for name, *cells in rows:
+                cells = [f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True) if width]
+                lines.append(f"{name:{widths[0]}}{''.join(cells)}".rstrip())
+            lines += [f"{name:{widths[0]}}  failed: {reason}" for name, reason in self.failed.items()]
+        if any(trial.heavy for trial in self.trials.values()):
+            lines += ["", "! a few large samples make up the error of this variance: it may be too small"]
+        return "\n".join(lines[1:])
+
+    __repr__ = __str__
+
+
+def _text(estimate: Estimate) -> str:
+    """`a ± s` with two digits of s: the table is wide enough."""
+    mean, error = estimate.mean.item(), estimate.standard_error.item()
+    digits = 1 - math.floor(math.log10(error)) if error > 0 else 9
+    return f"{mean:.{max(0, digits)}f} ± {error:.{max(0, digits)}f}" if digits < 9 else f"{mean:.6g} ± {error:.2g}"
+
+
+def _rough(value: float) -> str:
+    """A figure that depends on the machine, to three digits."""
+    digits = max(0, 2 - math.floor(math.log10(value)))
+    return f"≈ {value:,.{digits}f}" if 1e-3 < value < 1e6 else f"≈ {value:.2e}"
+
+
+def compare_estimators(
+    f: Objective,
+    candidates: Mapping[str, Estimator],
+    params: Params,
+    n: int = 100_000,
+    *,
+    exact: Mapping[str, Number] | str,
+    seed: int = 0,
+) -> Trials:
+    """grad_phi E[f(z)] by each of the candidates: bias, variance of one sample, time, and variance x time.
+
+    All are called with the same `params`, each CALLS times for n / CALLS samples from streams of its own, in turns;
+    the samples are kept in memory. `exact` has the exact gradient by parameter or, where nobody knows it, names a
+    candidate that is known to be unbiased: a bias is then the difference from its estimate, with the errors of both.
+    A candidate that raises an exception is listed with it; ValueError where all do, or the one that `exact` names.
+    """
+    validate.instance("f", f, Callable, "a function")
+    validate.instance("candidates", candidates, Mapping, "a mapping of names to estimators")
+    if not candidates:
+        raise ValueError("candidates must not be empty: there is nothing to compare")
+    for name, candidate in candidates.items():
+        validate.instance("the name of a candidate", name, str, "a string")
+        validate.instance(f"candidates[{name!r}]", candidate, Callable, "an estimator, such as Pathwise(sampler)")
+    values, seed = checked_params(params), validate.integer("seed", seed, 0)
+    size = -(-validate.integer("n", n, 10 * CALLS) // CALLS)
+    reference, known = _goal(exact, candidates, values)
+    calls: dict[str, list[_Call]] = {name: [] for name in candidates}
+    failed: dict[str, str] = {}
+    for i, (number, name) in itertools.product(range(CALLS), enumerate(candidates)):
+        if name not in failed:
+            try:
+                generator = generator_of(seed, number * CALLS + i, next(iter(values.values())).device)
+                calls[name].append(_call(f, candidates[name], params, values, size, generator))
+            except Exception as error:  # whatever a reader's f may raise
+                failed[name] = textwrap.shorten(str(error) or type(error).__name__, 64, placeholder=" …")
+    if len(failed) == len(candidates) or reference in failed:
+        raise ValueError(f"candidates must leave something to compare, but these failed: {failed}")
+    samples = {name: torch.cat([call.gradients for call in calls[name]]) for name in candidates if name not in failed}
+    columns = _columns(values)
+    trials, goals = {}, {}
+    for name, g in samples.items():
+        goal = None if name == reference else samples.get(reference, known)
+        trials[name] = _judged(g, goal, columns, calls[name])
+    for label, part in columns.items():
+        single = f"exact {known[part][0].item():.7g}" if reference is None else f"bias against {reference}"
+        goals[label] = single if part.stop - part.start == 1 else "the whole vector"
+    return Trials(trials, failed, goals)
+
+
+def _goal(
+    exact: Mapping[str, Number] | str, candidates: Mapping[str, Estimator], values: Gradients
+) -> tuple[str | None, Tensor | None]:
+    """The name of the reference, or the exact gradient as one row of numbers."""
+    if isinstance(exact, str):
+        if exact not in candidates:
+            raise ValueError(f"exact must name one of the candidates {list(candidates)}, got {exact!r}")
+        return exact, None
+    validate.instance("exact", exact, Mapping, "a mapping of names to numbers, or the name of a candidate")
+    validate.same_names("exact", exact, values)
+    return None, torch.cat([target_of(f"exact[{k!r}]", exact[k], v.shape).reshape(-1) for k, v in values.items()])
+
+
+def _columns(values: Gradients) -> dict[str, slice]:
+    """Where each number stands in a row of gradients, and each vector."""
+    columns, start = {}, 0
+    for name, value in values.items():
+        for i, index in enumerate(itertools.product(*map(range, value.shape)), start):
+            columns[name + (str(list(index)) if index else "")] = slice(i, i + 1)
+        if value.numel() > 1:
+            columns[f"{name}, sum"] = slice(start, start + value.numel())
+        start += value.numel()
+    return columns
+
+
+class _Call(NamedTuple):
+    gradients: Tensor  # a row for each sample, float64
+    evaluations: float
+    seconds: float
+
+
+def _call(
+    f: Objective, estimator: Estimator, params: Params, values: Gradients, size: int, generator: Generator
+) -> _Call:
+    evaluations = 0
+
+    def counted(z: Tensor) -> Tensor:
+        nonlocal evaluations
+        evaluations += len(z)
+        return f(z)
+
+    with one_core():
+        start = time.perf_counter()
+        found = {name: g.detach().cpu() for name, g in estimator(counted, params, size, generator).items()}
+        seconds = time.perf_counter() - start
+    shapes, allowed = {k: (*g.shape,) for k, g in found.items()}, {k: (size, *v.shape) for k, v in values.items()}
+    if shapes != allowed:
+        raise ValueError(f"gradients must have the shapes {allowed}, got {shapes}")
+    gradients = torch.cat([found[name].double().reshape(size, -1) for name in values], 1)
+    if not gradients.isfinite().all():
+        raise ValueError("gradients must be finite, got NaN or infinity")
+    return _Call(gradients, evaluations / size, seconds / size)
+
+
+def _judged(g: Tensor, goal: Tensor | None, columns: dict[str, slice], calls: list[_Call]) -> Trial:
+    squares = (g - Estimate.from_samples(g).mean) ** 2 * (len(g) / (len(g) - 1))
+    gradient, bias, variance, heavy = {}, {}, {}, set()
+    for label, part in columns.items():
+        spread = squares[:, part].sum(1)
+        variance[label], fourth = Estimate.from_samples(spread), Estimate.from_samples(spread**2)
+        if not fourth.standard_error <= 0.15 * fourth.mean:  # so that an overflow counts
+            heavy.add(label)
+        if part.stop - part.start == 1:
+            gradient[label] = Estimate.from_samples(g[:, part.start])
+            if goal is not None:
+                bias[label] = Estimate.from_samples((g - goal)[:, part.start])
+    seconds = torch.tensor([call.seconds for call in calls])
+    middle = seconds.median()
+    error = 1.86 * (seconds - middle).abs().median() / math.sqrt(CALLS)  # 1.48 MAD is sigma, 1.25 a median's price
+    return Trial(gradient, bias, variance, frozenset(heavy), calls[0].evaluations, middle.item(), error.item())

@@ -1,0 +1,184 @@
+"""A Monte-Carlo mean with its standard error: how moments are pooled, printed and compared with what is expected."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers import validate
+from helpers.threads import one_core
+from helpers.validate import Number
+
+# Long enough that Python's share of a chunk is small, short enough that its tensors stay in the cache (`make bench`).
+CHUNK_SIZE = 500_000
+
+
+# Where less than this share of the sum of squares is left when the squared mean is taken off, digits were lost.
+_CANCELS = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A Monte-Carlo mean with what it takes to know its error.
+
+    `mean` and `variance` (of one sample, divided by n - 1) become float64 tensors of the parameter's shape; `n` >= 2 is
+    the number of samples. Prints as `24.13 ± 2.66`, the number behind ± being the standard error.
+    """
+
+    mean: Tensor  # or what torch.as_tensor makes one of
+    variance: Tensor
+    n: int
+
+    def __post_init__(self) -> None:
+        validate.integer("n", self.n, 2)
+        for name in ("mean", "variance"):
+            object.__setattr__(self, name, torch.as_tensor(getattr(self, name), dtype=torch.float64))
+        if self.variance.shape != self.mean.shape:
+            shapes = f"{tuple(self.mean.shape)}, got {tuple(self.variance.shape)}"
+            raise ValueError(f"variance must have the shape of mean, shape {shapes}")
+        if (self.variance < 0).any():
+            raise ValueError(f"variance must be >= 0, got {self.variance.min().item():.6g}")
+
+    @classmethod
+    def from_samples(cls, samples: Tensor) -> "Estimate":
+        """The estimate from samples of shape (n, *shape), n >= 2."""
+        validate.instance("samples", samples, Tensor, "a tensor")
+        if samples.dim() == 0:
+            raise ValueError("samples must have a first axis of n >= 2 samples, got a single number")
+        n = validate.integer("the number of samples", len(samples), 2)
+        with one_core():
+            blocks = samples.detach().split(max(1, CHUNK_SIZE * n // max(1, samples.numel())))
+            return estimate_of(reduce(pooled, map(_moments, blocks)))
+
+    @property
+    def standard_error(self) -> Tensor:
+        """sqrt(variance / n)."""
+        return torch.sqrt(self.variance / self.n)
+
+    def merge(self, other: "Estimate") -> "Estimate":
+        """The estimate from both sets of samples (pairwise update of Chan, Golub and LeVeque 1983)."""
+        validate.instance("other", other, Estimate, "an Estimate")
+        if other.mean.shape != self.mean.shape:
+            shapes = f"{tuple(self.mean.shape)}, got {tuple(other.mean.shape)}"
+            raise ValueError(f"other must have the shape of this estimate, shape {shapes}")
+        mine, others = ((e.n, e.mean.numpy(), (e.n - 1) * e.variance.numpy()) for e in (self, other))
+        return estimate_of(pooled(mine, others))
+
+    def __sub__(self, value: Number) -> "Estimate":
+        """The estimate minus a known value, with the same error: `estimate - exact` estimates a bias."""
+        if isinstance(value, Estimate):
+            raise TypeError("value must be a known number or tensor, got an Estimate, which has an error of its own")
+        return Estimate(self.mean - torch.as_tensor(value, dtype=torch.float64), self.variance, self.n)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __str__(self) -> str:
+        return _nested(self.mean, self.standard_error)
+
+    __repr__ = __str__
+
+
+# n, the mean over n samples and the sum of their squared deviations from it, both float64
+Moments = tuple[int, np.ndarray, np.ndarray]
+
+
+def moments_of(gradients: Mapping[str, Tensor]) -> dict[str, Moments]:
+    """n, mean and sum of squared deviations of each parameter's samples; ValueError where one is not finite."""
+    moments = {name: _moments(samples) for name, samples in gradients.items()}
+    for name, (n, _, squares) in moments.items():
+        if not np.isfinite(squares).all():
+            bad = (~gradients[name].isfinite()).reshape(n, -1).any(1).sum().item()
+            raise ValueError(f"gradients of {name!r} must be finite, got {bad} of {n} samples with NaN or infinity")
+    return moments
+
+
+@np.errstate(over="ignore", invalid="ignore")  # `moments_of` looks for what is not finite
+def _moments(samples: Tensor) -> Moments:
+    """Of samples of shape (n, *shape)."""
+    n, wide = samples.shape[0], samples.to(torch.float64)
+    shift, (total, squares) = 0.0, _sums(wide)
+    if not np.all(squares - total * total / n >= _CANCELS * squares):
+        first = wide[0]  # near the mean, so that little cancels, and nothing is left of a constant
+        shift, (total, squares) = first.numpy(force=True), _sums(wide - first)
+    return n, shift + total / n, np.maximum(squares - total * total / n, 0.0)
+
+
+def _sums(x: Tensor) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Of x and of its squares, over the first axis."""
+    if x.dim() == 1:
+        return x.sum().item(), torch.dot(x, x).item()
+    ones, flat = x.new_ones(len(x)), x.reshape(len(x), -1)  # for ten columns twice as fast as sum(dim=0)
+    total, squares = ((ones @ y).reshape(x.shape[1:]).numpy(force=True) for y in (flat, flat * flat))
+    return total, squares
+
+
+def pooled(one: Moments, other: Moments) -> Moments:
+    """Moments of both sets of samples (pairwise update of Chan, Golub and LeVeque 1983)."""
+    n = one[0] + other[0]
+    shift = other[1] - one[1]
+    return n, one[1] + shift * (other[0] / n), one[2] + other[2] + shift**2 * (one[0] * other[0] / n)
+
+
+def estimate_of(moments: Moments) -> Estimate:
+    n, mean, squares = moments
+    return Estimate(mean, squares / (n - 1), n)
+
+
+def _nested(mean: Tensor, error: Tensor) -> str:
+    if mean.dim() == 0:
+        return _plus_minus(mean.item(), error.item())
+    return "[" + ", ".join(_nested(m, e) for m, e in zip(mean, error, strict=True)) + "]"
+
+
+def _plus_minus(mean: float, error: float) -> str:
+    """Three significant digits of the error, and the mean to the same place."""
+    if error == 0 or not math.isfinite(error):
+        return f"{mean:.8g} ± {error:.3g}"
+    decimals = max(0, 2 - math.floor(math.log10(error)))
+    return f"{mean:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def target_of(name: str, value: Number, shape: torch.Size) -> Tensor:
+    """An exact value as a float64 tensor of the given shape, which a number fills."""
+    try:
+        target = torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number or a tensor, got {value!r}") from None
+    validate.within(name, target, -math.inf, math.inf, "finite")
+    if target.dim() > 0 and target.shape != shape:
+        raise ValueError(f"{name} must be a number or of shape {tuple(shape)}, got shape {tuple(target.shape)}")
+    return target.expand(shape)
+
+
+def compare(estimates: Mapping[str, Estimate], expected: Mapping[str, Number]) -> str:
+    """A table with a line for each number: name, estimate ± standard error, expected value, z.
+
+    `expected` is what the estimator has on average: the gradient where it is unbiased. z = (estimate - expected) /
+    standard error lies within ±2 in 95 % of all runs then. Where the standard error is 0 the last column says `equal`
+    or `DIFFERS`. Raises ValueError where the names or shapes of both differ.
+    """
+    validate.same_names("expected", expected, estimates)
+    rows = [("", "estimate ± standard error", "expected", "")]
+    for name, estimate in estimates.items():
+        validate.instance(f"estimates[{name!r}]", estimate, Estimate, "an Estimate")
+        target = target_of(f"expected[{name!r}]", expected[name], estimate.mean.shape)
+        for index in itertools.product(*map(range, estimate.mean.shape)):
+            mean, error = estimate.mean[index].item(), estimate.standard_error[index].item()
+            value, label = target[index].item(), name + (str(list(index)) if index else "")
+            rows.append((label, _plus_minus(mean, error), f"{value:.7g}", _verdict(mean, error, value)))
+    first, second, third = (max(len(row[column]) for row in rows) for column in range(3))
+    lines = (f"{a:<{first}}  {b:>{second}}  {c:>{third}}  {d}".rstrip() for a, b, c, d in rows)
+    return "\n".join(lines)
+
+
+def _verdict(mean: float, error: float, expected: float) -> str:
+    """z, or where there is no error, whether both are equal to a millionth of their size."""
+    if error > 0:
+        return f"z = {(mean - expected) / error:+.2f}"
+    return "equal" if math.isclose(mean, expected, rel_tol=1e-6, abs_tol=1e-12) else "DIFFERS"

@@ -1,0 +1,148 @@
+"""Gradients of E[f(b)] for a vector b of independent Bernoulli variables: unbiased ones of low variance, and ReinMax.
+
+As in their sources, the parameter is the logit: params is {"logits": phi}, p = sigmoid(phi); f maps b of shape
+(n, *phi.shape), zeros and ones, to (n,). For the derivative in p, divide by p (1 - p). Leave-one-out is
+`variance_reduction.LeaveOneOut(Bernoulli, k)`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from helpers import validate
+from helpers.estimators.base import Gradients, Objective, Params, check_call, checked_params, values_of
+from helpers.randomness import open_uniform
+from helpers.reparametrize import size_of
+from helpers.validate import Number
+
+
+def _noise(f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
+    """The logits and one uniform number for each of n draws of each coordinate."""
+    check_call(f, n, generator)
+    validate.same_names("params", checked_params(params), {"logits": None})
+    logits = checked_params(params)["logits"].detach()
+    return logits, open_uniform((n, *logits.shape), logits, generator)
+
+
+def _beside(values: Tensor, logits: Tensor) -> Tensor:
+    return values.reshape(len(values), *(1,) * logits.dim())
+
+
+def _antithetic(f: Objective, logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """b from u and b' from 1 - u, and (f(b) - f(b')) / 2."""
+    with torch.no_grad():
+        b, other = ((v < torch.sigmoid(logits)).to(u.dtype) for v in (1 - u, u))
+        half = (values_of(f, b, len(u)) - values_of(f, other, len(u))) / 2
+    return b, other, _beside(half, logits)
+
+
+@dataclass(frozen=True)
+class ARM:
+    """(f(b) - f(b')) (u - 1/2), u uniform, b = 1[u > sigmoid(-phi)], b' = 1[u < sigmoid(phi)].
+
+    Augment, reinforce, merge: two evaluations of f for all coordinates together. Unbiased.
+    Source: Yin and Zhou 2019.
+    """
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see `helpers.estimators`."""
+        logits, u = _noise(f, params, n, generator)
+        _, _, half = _antithetic(f, logits, u)
+        return {"logits": half * (2 * u - 1)}
+
+
+@dataclass(frozen=True)
+class DisARM:
+    """(f(b) - f(b')) / 2 (b - b') sigmoid(|phi|): the mean of ARM given b and b', known as U2G as well.
+
+    Two evaluations of f; the variance is that of ARM less what u still moved. Unbiased.
+    Source: Dong, Mnih and Tucker 2020; Yin et al. 2020.
+    """
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see `helpers.estimators`."""
+        logits, u = _noise(f, params, n, generator)
+        b, other, half = _antithetic(f, logits, u)
+        return {"logits": half * (b - other) * torch.sigmoid(logits.abs())}
+
+
+@dataclass(frozen=True)
+class RELAX:
+    """(f(b) - c(z')) (b - p) + d/dphi c(z) - d/dphi c(z'), z = phi + logit(u), b = 1[z > 0], z' ~ q(z | b).
+
+    c is the `control`: any differentiable map of z, shape (n, *phi.shape), to (n,); the closer c(z) is to f(b), the
+    less variance. Unbiased for every c, as the last two terms make up for what the first takes away. The noise of z' is
+    the one that makes z' = z, but z' moves with phi at another speed, dz'/dphi = (1 - exp(-|z|)) q(b): so one
+    evaluation of f and one of c do. With `keep_graph` the result can be differentiated in the control's parameters,
+    to train them for less variance. Source: Grathwohl et al. 2018; tied noise: Tucker et al. 2017.
+    """
+
+    control: Callable[[Tensor], Tensor]
+    keep_graph: bool = False
+
+    def __post_init__(self) -> None:
+        validate.instance("control", self.control, Callable, "a function")
+        validate.instance("keep_graph", self.keep_graph, bool, "True or False")
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see `helpers.estimators`."""
+        logits, u = _noise(f, params, n, generator)
+        z = (logits + torch.logit(u)).requires_grad_()
+        with torch.enable_grad():
+            c = self.control(z)
+            if not isinstance(c, Tensor) or c.shape != (n,):
+                raise ValueError(f"control must return a tensor of shape ({n},), got {getattr(c, 'shape', c)}")
+            if not c.requires_grad and not (c == c[0]).all():
+                raise ValueError(
+                    "control must be differentiable in z, got values that differ and carry no graph. "
+                    "DisARM needs no differentiable f"
+                )
+            total = c.sum() + 0 * z.sum()  # a constant control has no graph of its own
+            (slope,) = torch.autograd.grad(total, z, create_graph=self.keep_graph)
+        z = z.detach()
+        b = (z > 0).to(z.dtype)
+        weight = values_of(f, b, n).detach() - (c if self.keep_graph else c.detach())
+        speed = -torch.expm1(-z.abs()) * torch.sigmoid((2 * b - 1) * logits)
+        return {"logits": _beside(weight, logits) * (b - torch.sigmoid(logits)) + slope * (1 - speed)}
+
+
+@dataclass(frozen=True)
+class REBAR:
+    """RELAX with the control c(z) = scale * f(sigmoid(z / temperature)), f itself at relaxed draws.
+
+    f must be differentiable on [0, 1] as well; temperature > 0. Two evaluations of f. To train temperature and scale,
+    write that control and give it to RELAX. Source: Tucker et al. 2017.
+    """
+
+    temperature: float
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        temperature, _ = validate.tensors(temperature=self.temperature, scale=self.scale)
+        validate.positive("temperature", temperature)
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see `helpers.estimators`."""
+        relaxed = lambda z: self.scale * values_of(f, torch.sigmoid(z / self.temperature), n)  # noqa: E731
+        return RELAX(relaxed)(f, params, n, generator)
+
+
+def bernoulli_reinmax(
+    logits: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None
+) -> Tensor:
+    """b ~ Bernoulli(p) in value, p = sigmoid(phi); db/dphi = 2 q (1 - q) - p (1 - p) / 2, q = (b + p) / 2.
+
+    A sampler for `Pathwise`. Where straight-through puts p f'(1) + (1 - p) f'(0) for f(1) - f(0), this puts the
+    trapezoid (f'(0) + f'(1)) / 2: exact where f is quadratic in each coordinate, biased elsewhere.
+    Source: Liu et al. 2023 (ReinMax, for two categories).
+    """
+    (logits,) = validate.tensors(logits=logits)
+    logits = logits.expand(size_of(sample_shape, generator, logits=logits))
+    with torch.no_grad():
+        p = torch.sigmoid(logits)
+        b = torch.bernoulli(p, generator=generator)
+        q = (b + p) / 2
+        slope = 2 * q * (1 - q) - p * (1 - p) / 2
+    return b + slope * (logits - logits.detach())

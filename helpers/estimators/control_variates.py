@@ -1,0 +1,176 @@
+"""Less variance for the same mean: leave-one-out baselines, fitted control variates and the best constant baseline.
+
+These are estimators as `helpers.estimators` describes them. A baseline is the control variate h = 1, whose expectation
+no parameter moves; the fitted coefficient of that one is the best constant baseline.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Distribution
+
+from helpers import validate
+from helpers.estimators.base import Estimator, Gradients, Objective, Params, check_call, checked_params, values_of
+from helpers.estimators.score_function import ScoreFunction
+from helpers.validate import Number
+
+
+def values_and_scores(
+    distribution: type[Distribution], f: Objective, params: Params, n: int, generator: Generator | None = None
+) -> tuple[Tensor, Gradients]:
+    """f(z), shape (n,), and grad_phi log q_phi(z), shape (n, *param.shape) for each name, of the same n draws."""
+    check_call(f, n, generator)
+    seen = []
+
+    def one(z: Tensor) -> Tensor:
+        seen.append(values_of(f, z, len(z)).detach())
+        return torch.ones_like(seen[0])
+
+    scores = ScoreFunction(distribution)(one, params, n, generator)
+    return seen[0], scores
+
+
+def _beside(values: Tensor, gradients: Tensor) -> Tensor:
+    """`values` with axes of length 1 behind them, to broadcast with per-sample gradients."""
+    return values.reshape(*values.shape, *(1,) * (gradients.dim() - values.dim()))
+
+
+def best_baseline(
+    distribution: type[Distribution], f: Objective, params: Params, n: int, generator: Generator | None = None
+) -> Gradients:
+    """E[f s^2] / E[s^2], s = grad_phi log q_phi(z): the constant baseline of least variance, estimated from n draws.
+
+    One number for each element of a parameter. It is a ratio of two means, so its bias is O(1/n); on draws of its own
+    it leaves the gradient unbiased. It is 0 for an element whose score is 0 at every draw.
+    Source: Greensmith, Bartlett and Baxter 2004; Weaver and Tao 2001.
+    """
+    values, scores = values_and_scores(distribution, f, params, n, generator)
+    result = {}
+    for name, s in scores.items():
+        spread = (s**2).mean(0)  # 0 where an element plays no part, such as those above the diagonal of scale_tril
+        result[name] = torch.where(spread > 0, (_beside(values, s) * s**2).mean(0) / spread, 0.0)
+    return result
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """1/k sum_i (f(z_i) - mean of the other f(z_j)) grad_phi log q_phi(z_i): each draw's baseline is the others' mean.
+
+    One sample is a group of k >= 2 draws, so that samples are independent and their standard error is honest; it costs
+    k evaluations of f. Unbiased where the score function is: no draw enters its own baseline.
+    Source: Kool, van Hoof and Welling 2019; Mnih and Rezende 2016.
+    """
+
+    distribution: type[Distribution]
+    k: int = 2
+
+    def __post_init__(self) -> None:
+        ScoreFunction(self.distribution)
+        validate.integer("k", self.k, 2)
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-group gradients; see `helpers.estimators`."""
+        validate.integer("n", n, 1)
+        values, scores = values_and_scores(self.distribution, f, params, n * self.k, generator)
+        values = values.reshape(n, self.k)
+        weights = (values - values.mean(1, keepdim=True)) / (self.k - 1)
+        result = {}
+        for name, score in scores.items():
+            groups = score.reshape(n, self.k, *score.shape[1:])
+            result[name] = (_beside(weights, groups) * groups).sum(1)
+        return result
+
+
+@dataclass(frozen=True)
+class ControlVariate:
+    """g_f - c (g_h - grad_phi E[h]), g_f and g_h being what `estimator` makes of f and of h from the same draws.
+
+    `h` maps samples to one number each, as f does; `expectation(**params)` is E[h(z)], differentiable in the parameters
+    (a plain number where none moves it). `coefficient` is c; where none is given, each half of the samples uses
+    Cov(g_f, g_h) / Var(g_h) as fitted on the other half, separately for each element of a parameter (n >= 4). So c and
+    the gradient that it multiplies are independent: no bias, and no correlation between the samples of a half.
+    Samples of different halves are correlated to order 1/n^2 only, too little for the standard error to show.
+    Source: Mohamed et al. 2020, section 7; the split, Avramidis and Wilson 1993.
+    """
+
+    estimator: Estimator
+    h: Objective
+    expectation: Callable[..., Number]
+    coefficient: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("estimator", "h", "expectation"):
+            validate.instance(name, getattr(self, name), Callable, "a function")
+        if self.coefficient is not None:
+            validate.tensors(coefficient=self.coefficient)
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see `helpers.estimators`."""
+        check_call(f, n, generator)
+        if self.coefficient is None:
+            validate.integer("n", n, 4)
+        values = checked_params(params)
+        exact = self._exact(values)
+        if generator is None:
+            seed = int(torch.randint(2**32, ()))
+            generator = Generator(next(iter(values.values())).device).manual_seed(seed)
+        twin = generator.clone_state()
+        of_f, of_h = self.estimator(f, params, n, generator), self.estimator(self.h, params, n, twin)
+        result = {}
+        for name, g in of_f.items():
+            excess = of_h[name] - exact[name]
+            result[name] = g - self._coefficients(g, excess) * excess
+        return result
+
+    def _exact(self, values: Gradients) -> Gradients:
+        leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+        with torch.enable_grad():
+            mean = torch.as_tensor(self.expectation(**leaves))
+        if mean.dim() > 0:
+            raise ValueError(f"expectation must return one number, got shape {tuple(mean.shape)}")
+        if not mean.requires_grad:
+            return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+        return dict(zip(leaves, torch.autograd.grad(mean, list(leaves.values()), materialize_grads=True), strict=True))
+
+    def _coefficients(self, g: Tensor, excess: Tensor) -> Tensor | float:
+        if self.coefficient is not None:
+            return self.coefficient
+        half = len(g) // 2
+        first, second = (_slope(g[part], excess[part]) for part in (slice(half), slice(half, None)))
+        return torch.cat([second.expand(half, *second.shape), first.expand(len(g) - half, *first.shape)])
+
+
+def _slope(y: Tensor, x: Tensor) -> Tensor:
+    """Least-squares slope of y on x over the first axis; 0 where x does not vary."""
+    x = x - x.mean(0)
+    squares = (x**2).sum(0)
+    return torch.where(squares > 0, (x * (y - y.mean(0))).sum(0) / squares, 0.0)
+
+
+def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Tensor, Tensor], Tensor]]:
+    """(h, expected): the second-order Taylor polynomial h of f at `point`, and its expectation: the delta method.
+
+    `point` has the shape of one sample. h maps samples (n, *point.shape) to (n,); `expected(mean, variance)` is E[h(z)]
+    for every law of independent coordinates with that mean and variance. f is twice differentiable at `point`.
+    Source: Paisley, Blei and Jordan 2012; Mohamed et al. 2020, section 7.
+    """
+    validate.instance("f", f, Callable, "a function")
+    (point,) = validate.tensors(point=point)
+    point = point.detach()
+    size = point.numel()
+    at = lambda z: f(z[None])[0]  # noqa: E731
+    value = at(point).detach()
+    slope = torch.autograd.functional.jacobian(at, point).reshape(size)
+    curvature = torch.autograd.functional.hessian(at, point).reshape(size, size)
+
+    def h(z: Tensor) -> Tensor:
+        step = (z - point).reshape(len(z), size)
+        return value + step @ slope + ((step @ curvature) * step).sum(1) / 2
+
+    def expected(mean: Tensor, variance: Tensor) -> Tensor:
+        spread = curvature.diag() @ variance.expand(point.shape).reshape(size)
+        return h(mean.expand(1, *point.shape))[0] + spread / 2
+
+    return h, expected

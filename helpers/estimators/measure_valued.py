@@ -1,0 +1,114 @@
+"""Measure-valued derivatives: the derivative of a density as a difference of two densities, both of which one can draw.
+
+grad_phi q_phi(z) = c_phi (q+(z) - q-(z)), so that grad_phi E[f(z)] = c_phi (E+[f(z)] - E-[f(z)]).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import Bernoulli, Distribution, Exponential, Normal, Poisson
+
+from helpers import validate
+from helpers.estimators.base import Gradients, Objective, Params, check_call, checked_params, values_of
+from helpers.randomness import drawing_from
+
+# A triple maps the parameters, all of one shape, to (c, z+, z-) of that shape. z+ and z- are coupled: made of the same
+# random numbers, so that they lie close together.
+Triple = Callable[..., tuple[Tensor | float, Tensor, Tensor]]
+
+
+def _normal_loc(loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """c = 1 / (sigma sqrt(2 pi)), z± = mu ± sigma W, W ~ Rayleigh(1) = Weibull(sqrt(2), 2)."""
+    w = torch.sqrt(2 * torch.empty_like(loc).exponential_())
+    return 1 / (scale * (2 * torch.pi) ** 0.5), loc + scale * w, loc - scale * w
+
+
+def _normal_scale(loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """c = 1 / sigma, z+ = mu + sigma M, M double-sided Maxwell, z- = mu + sigma M U, U ~ U(0, 1).
+
+    |M| is the length of three normal numbers, and M U the first coordinate of a vector of that length and of uniform
+    direction: one standard normal number.
+    """
+    length = torch.randn(3, *loc.shape, dtype=loc.dtype, device=loc.device).norm(dim=0)
+    direction = 2 * torch.rand_like(loc) - 1
+    m = torch.where(direction < 0, -length, length)
+    return 1 / scale, loc + scale * m, loc + scale * length * direction
+
+
+def _poisson_rate(rate: Tensor) -> tuple[float, Tensor, Tensor]:
+    """c = 1, z+ = z- + 1, z- ~ Poisson(lambda)."""
+    z = torch.poisson(rate)
+    return 1.0, z + 1, z
+
+
+def _exponential_rate(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """c = 1 / lambda, z+ ~ Exponential(lambda), z- = z+ + another of the kind, Gamma(2, lambda)."""
+    first, second = torch.empty(2, *rate.shape, dtype=rate.dtype, device=rate.device).exponential_() / rate
+    return 1 / rate, first, first + second
+
+
+def _bernoulli_probs(probs: Tensor) -> tuple[float, Tensor, Tensor]:
+    """c = 1, z+ = 1, z- = 0: nothing is left to draw, so a single Bernoulli has no variance."""
+    return 1.0, torch.ones_like(probs), torch.zeros_like(probs)
+
+
+TRIPLES: Mapping[type[Distribution], Mapping[str, Triple]] = {
+    Normal: {"loc": _normal_loc, "scale": _normal_scale},
+    Poisson: {"rate": _poisson_rate},
+    Exponential: {"rate": _exponential_rate},
+    Bernoulli: {"probs": _bernoulli_probs},
+}
+
+
+@dataclass(frozen=True)
+class MeasureValued:
+    """sum_i c_i (f(z with z_i+ in place i) - f(z with z_i- there)) over the coordinates i that a parameter moves.
+
+    `distribution` is Normal, Poisson, Exponential or Bernoulli of `torch.distributions`; params has all its arguments
+    (loc and scale; rate; probs). A batch shape is a vector of independent coordinates, all in one sample z: for each
+    coordinate and each parameter f is evaluated twice. f need not be differentiable, nor even continuous. Unbiased.
+    `coupled` makes z+ and z- of the same random numbers; without it they are independent.
+    Source: Pflug 1989; Heidergott, Vazquez-Abad and Volk-Makarewicz 2008; Mohamed et al. 2020, section 6.
+    """
+
+    distribution: type[Distribution]
+    coupled: bool = True
+
+    def __post_init__(self) -> None:
+        if self.distribution not in TRIPLES:
+            known = ", ".join(law.__name__ for law in TRIPLES)
+            raise ValueError(f"distribution must be one of {known}, got {self.distribution!r}")
+        validate.instance("coupled", self.coupled, bool, "True or False")
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients; see `helpers.estimators`."""
+        check_call(f, n, generator)
+        values, triples = checked_params(params), TRIPLES[self.distribution]
+        validate.same_names("params", values, triples)
+        shape = validate.broadcast({name: value.shape for name, value in values.items()})
+        copies = {name: value.detach().expand(n, *shape) for name, value in values.items()}
+        result = {}
+        with torch.no_grad():
+            with drawing_from(generator):
+                z = self.distribution(**copies, validate_args=True).sample()
+            for name, value in values.items():
+                with drawing_from(generator):  # f is called outside, so that it keeps its own generator
+                    weight, plus, minus = triples[name](**copies)
+                    if not self.coupled:
+                        minus = triples[name](**copies)[2]
+                difference = _in_each_place(f, z, plus, n) - _in_each_place(f, z, minus, n)
+                padded = (1,) * (len(shape) - value.dim()) + value.shape
+                result[name] = (weight * difference).sum_to_size(n, *padded).reshape(n, *value.shape)
+        return result
+
+
+def _in_each_place(f: Objective, z: Tensor, other: Tensor, n: int) -> Tensor:
+    """f of z with the coordinate i of `other` in place i, for each i: shape of z."""
+    values = torch.empty_like(z).reshape(n, -1)
+    for i in range(values.shape[1]):
+        moved = z.clone()
+        moved.view(n, -1)[:, i] = other.reshape(n, -1)[:, i]
+        values[:, i] = values_of(f, moved, n)
+    return values.reshape(z.shape)

@@ -1,0 +1,191 @@
+"""helpers.estimators.better_samples: antithetic pairs and quasi-Monte-Carlo replicates under any estimator."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+from torch import distributions as td
+
+from helpers import reparametrize
+from helpers.estimators import Pathwise, ScoreFunction
+from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
+from helpers.estimators.measure_valued import MeasureValued
+from helpers.implicit import rsample
+from tests.support.statistical import agrees, generator, has_law, has_variance, square, sum_of_squares
+
+M, S = 0.5, 0.7  # not 1: sigma^2 for sigma must show
+NORMAL, LOC_SCALE = {"mu": M, "sigma": S}, {"loc": M, "scale": S}
+
+
+def draws_under(wrapper: Callable, estimator: Any, params: dict[str, Any], n: int) -> Tensor:
+    """The samples that f sees."""
+    seen = []
+    wrapper(estimator)(lambda z: seen.append(z.detach()) or z.reshape(len(z), -1).sum(1), params, n, generator())
+    return seen[0]
+
+
+def exponential_in_place(scale: Tensor, generator: Any) -> Tensor:
+    return scale * torch.empty_like(scale).exponential_(2.0)
+
+
+def normal_in_place(scale: Tensor, generator: Any) -> Tensor:
+    return scale * torch.empty_like(scale).normal_(M, 2 * S)
+
+
+LAWS = {
+    "exponential_": (Pathwise(exponential_in_place), {"scale": 1.0}, stats.expon(scale=0.5).cdf),
+    "normal_": (Pathwise(normal_in_place), {"scale": 1.0}, stats.norm(M, 2 * S).cdf),
+    "Normal": (ScoreFunction(td.Normal), LOC_SCALE, stats.norm(M, S).cdf),
+    "Exponential": (ScoreFunction(td.Exponential), {"rate": 2.0}, stats.expon(scale=0.5).cdf),
+    "Laplace": (ScoreFunction(td.Laplace), LOC_SCALE, stats.laplace(M, S).cdf),
+    "Gumbel": (ScoreFunction(td.Gumbel), LOC_SCALE, stats.gumbel_r(M, S).cdf),
+    "normal": (Pathwise(reparametrize.normal), NORMAL, stats.norm(M, S).cdf),
+    "exponential": (Pathwise(reparametrize.exponential), {"rate": 2.0}, stats.expon(scale=0.5).cdf),
+    "binary_concrete": (
+        Pathwise(partial(reparametrize.binary_concrete, temperature=1.0)),
+        {"p": 0.5},
+        stats.uniform.cdf,
+    ),
+    "MultivariateNormal": (
+        ScoreFunction(td.MultivariateNormal),
+        {"loc": torch.tensor([M]), "scale_tril": torch.tensor([[S]])},
+        stats.norm(M, S).cdf,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_antithetic_draws_have_their_law_and_mirror_each_other(name: str) -> None:
+    estimator, params, cdf = LAWS[name]
+    pairs = draws_under(Antithetic, estimator, params, 200_000).double().reshape(-1, 2)
+    has_law(pairs[:, 0], cdf)
+    u = cdf(pairs.numpy())
+    np.testing.assert_allclose(u.sum(1), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_each_quasi_monte_carlo_point_has_the_law(name: str) -> None:
+    estimator, params, cdf = LAWS[name]
+    points = draws_under(partial(QuasiMonteCarlo, m=8), estimator, params, 200_000).reshape(-1, 8)
+    has_law(points[:, 0], cdf)
+    has_law(points[:, 5], cdf)
+    # a net: each eighth of the probability holds one point of the eight
+    cells = np.floor(cdf(points[:1000].double().numpy()) * 8 - 1e-5).clip(0)
+    assert (np.sort(cells, 1) == np.arange(8)).mean() > 0.99
+
+
+def test_antithetic_bernoulli_draws_mirror_each_other() -> None:
+    pairs = draws_under(Antithetic, ScoreFunction(td.Bernoulli), {"probs": 0.25}, 500_000).reshape(-1, 2)
+    agrees(pairs[:, 0], 0.25)
+    agrees(pairs[:, 1], 0.25)
+    assert (pairs.sum(1) <= 1).all()
+
+
+def test_variance_of_antithetic_pairs() -> None:
+    gradients = Antithetic(Pathwise(reparametrize.normal))(square, NORMAL, 1_000_000, generator())
+    torch.testing.assert_close(gradients["mu"], torch.full((1_000_000,), 2 * M))
+    agrees(gradients["sigma"], 2 * S)
+    has_variance(gradients["sigma"], 8 * S**2)
+    bits = Antithetic(ScoreFunction(td.Bernoulli))(square, {"probs": 0.25}, 500_000, generator())["probs"]
+    agrees(bits, 1.0)
+    has_variance(bits, 1.0)  # b = 1 in one of the two (probability 1/2): 2, else 0
+
+
+def test_antithetic_score_function_on_a_normal() -> None:
+    gradients = Antithetic(ScoreFunction(td.Normal))(square, LOC_SCALE, 2_600_000, generator())
+    agrees(gradients["loc"], 2 * M)
+    agrees(gradients["scale"], 2 * S)
+    # (z^2 eps / s averaged over ±eps) = 2 m eps^2
+    has_variance(gradients["loc"], 8 * M**2)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "names"),
+    [(Pathwise(reparametrize.normal), ("mu", "sigma")), (ScoreFunction(td.Normal), ("loc", "scale"))],
+)
+def test_quasi_monte_carlo_has_the_mean_and_far_less_variance(estimator: Any, names: tuple[str, str]) -> None:
+    params = dict(zip(names, (M, S), strict=True))
+    replicates = QuasiMonteCarlo(estimator, 64)(square, params, 20_000, generator())
+    single = estimator(square, params, 200_000, generator(1))
+    for name, exact in zip(names, (2 * M, 2 * S), strict=True):
+        agrees(replicates[name], exact)
+        assert replicates[name].var() < single[name].var() / 64 / 2
+
+
+def test_quasi_monte_carlo_fills_several_dimensions() -> None:
+    mu = torch.tensor([1.0, -2.0, 0.5])
+    f = lambda z: z[:, 0] * z[:, 1] + z[:, 1] * z[:, 2] ** 2  # noqa: E731
+    gradients = QuasiMonteCarlo(Pathwise(reparametrize.normal), 32)(f, {"mu": mu, "sigma": 0.5}, 50_000, generator())
+    agrees(gradients["mu"], [-2.0, 1 + 0.25 + 0.25, -2.0])
+    agrees(gradients["sigma"], -2 * 2 * 0.5)
+
+
+def test_the_standard_error_of_replicates_is_honest() -> None:
+    estimator, source = QuasiMonteCarlo(Pathwise(reparametrize.normal), 16), generator()
+    off = []
+    for _ in range(100):
+        samples = estimator(torch.exp, NORMAL, 25, source)["mu"].double()
+        off.append(((samples.mean() - np.exp(M + S**2 / 2)) / (samples.std() / 25**0.5)).item())
+    # 100 squared t variables: their mean is 24/22, with a standard error of about 0.18
+    assert np.mean(np.square(off)) == pytest.approx(24 / 22, abs=0.9)
+
+
+@pytest.mark.parametrize("wrapper", [Antithetic, partial(QuasiMonteCarlo, m=4)])
+def test_draws_come_from_the_generator_alone(wrapper: Callable) -> None:
+    estimator = wrapper(Pathwise(reparametrize.normal))
+    before = torch.get_rng_state()
+    first, again, other = (estimator(square, NORMAL, 10, generator(i))["sigma"] for i in (0, 0, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    torch.manual_seed(1)
+    from_global = estimator(square, NORMAL, 10)["sigma"]
+    torch.manual_seed(1)
+    assert torch.equal(from_global, estimator(square, NORMAL, 10)["sigma"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nothing_overflows_at_the_ends_of_the_noise(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = 2.0**-54
+    monkeypatch.setattr(
+        "helpers.estimators.better_samples.open_uniform", lambda size, like, g: torch.full(size, tiny, dtype=like.dtype)
+    )
+    for estimator, params, _ in LAWS.values():
+        params = {name: torch.as_tensor(value, dtype=dtype) for name, value in params.items()}
+        for gradient in Antithetic(estimator)(sum_of_squares, params, 3, None).values():
+            assert gradient.isfinite().all()
+            assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Antithetic(3), TypeError, "estimator must be a function, got 3"),
+        (lambda: QuasiMonteCarlo(ScoreFunction(td.Normal), 12), ValueError, "m must be a power of 2 .* got 12"),
+        (lambda: QuasiMonteCarlo(ScoreFunction(td.Normal), 0), ValueError, "m must be >= 1, got 0"),
+        (
+            lambda: Antithetic(ScoreFunction(td.Poisson))(square, {"rate": 1.0}, 5),
+            ValueError,
+            "estimator must draw once.*'poisson', which is not inverted",
+        ),
+        (
+            lambda: Antithetic(Pathwise(partial(rsample, td.Gamma)))(square, {"concentration": 1.0, "rate": 1.0}, 5),
+            ValueError,
+            "'_standard_gamma', which is not inverted",
+        ),
+        (lambda: Antithetic(MeasureValued(td.Normal))(square, LOC_SCALE, 5), ValueError, "it draws more than once"),
+        (
+            lambda: QuasiMonteCarlo(Pathwise(lambda mu, generator: mu + torch.randn(())), 2)(square, {"mu": 1.0}, 5),
+            ValueError,
+            r"estimator must draw 10 samples on the first axis, got shape \(\)",
+        ),
+    ],
+)
+def test_bad_input_is_named(make: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()

@@ -1,0 +1,81 @@
+"""The server of the browser tests, and how Lighthouse's reports are read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tools.chromium import find_chromium
+from tools.lighthouse import read_scores
+from tools.serve import served
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def ask(address: str, encoding: str) -> tuple[bytes, str | None]:
+    with urllib.request.urlopen(urllib.request.Request(address, headers={"Accept-Encoding": encoding})) as answer:
+        return answer.read(), answer.headers["Content-Encoding"]
+
+
+def test_text_is_served_compressed_and_pictures_as_they_are(tmp_path: Path) -> None:
+    text, picture = b"<p>Many words.</p>" * 100, b"\x89PNG"
+    (tmp_path / "index.html").write_bytes(text)
+    (tmp_path / "a.png").write_bytes(picture)
+    with served(tmp_path) as base:
+        body, encoding = ask(base, "gzip")
+        assert encoding == "gzip"
+        assert len(body) < len(text)
+        assert gzip.decompress(body) == text
+        assert ask(base, "identity") == (text, None)
+        assert ask(f"{base}a.png", "gzip") == (picture, None)
+        with pytest.raises(urllib.error.HTTPError, match="404") as error:
+            ask(f"{base}b.html", "gzip")
+        error.value.close()
+
+
+def report(performance: float, shift: float = 0.0, best: float = 1.0) -> dict:
+    marks = {"performance": performance, "accessibility": 1.0, "best-practices": best}
+    return {
+        "categories": {name: {"score": score} for name, score in marks.items()},
+        "audits": {
+            "cumulative-layout-shift": {"numericValue": shift},
+            "total-byte-weight": {"numericValue": 2e5},
+        },
+    }
+
+
+def test_the_median_counts_and_what_is_missed_is_named() -> None:
+    scores = read_scores([report(0.5), report(0.94), report(0.99)])
+    assert scores.marks["performance"] == pytest.approx(94)
+    assert scores.kilobytes == pytest.approx(200)
+    assert scores.misses("desktop") == ["performance < 95"]
+    assert scores.misses("mobile") == []
+    assert read_scores([report(1.0, shift=0.05, best=0.9)]).misses("mobile") == ["best-practices < 95", "CLS >= 0.05"]
+
+
+def test_a_page_that_could_not_be_measured_is_no_zero() -> None:
+    broken = report(1.0) | {"runtimeError": {"message": "No paint."}, "requestedUrl": "x.html"}
+    with pytest.raises(ValueError, match=r"Lighthouse failed on x\.html: No paint\."):
+        read_scores([broken])
+
+
+def test_the_browser_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    assert find_chromium() is None
+    named = tmp_path / "browser"
+    named.write_text("#!/bin/sh\n")
+    named.chmod(0o755)
+    monkeypatch.setenv("CHROMIUM", str(named))
+    assert find_chromium() == str(named)
+
+
+def test_the_devcontainer_sets_up_as_make_does() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert container["postCreateCommand"] == "python tools/setup.py"
+    assert "chromium" in container["onCreateCommand"]
