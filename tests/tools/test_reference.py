@@ -63,7 +63,7 @@ def test_a_signature_is_that_of_the_code() -> None:
         "normal( mu: Number, sigma: Number, *, sample_shape: Sequence[int] = (), "
         "generator: Generator | None = None, ) -> Tensor"
     )
-    score = HELPERS.definition("estimators", "ScoreFunction")
+    score = HELPERS.definition("estimators.score_function", "ScoreFunction")
     assert score
     assert "    baseline: float | None = None,\n" in signature(score)
 
