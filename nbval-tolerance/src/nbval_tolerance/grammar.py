@@ -4,7 +4,6 @@ The README describes the grammar. A number counts only as a whole token: no lett
 Reading takes time proportional to the length of the text, because the patterns never give back what they have matched.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ class Number:
 
     kind: str
     value: float
-    error: float = math.nan
+    error: float = 0.0
     rounding: float = 0.0
     error_rounding: float = 0.0
 
