@@ -73,9 +73,8 @@ def alarms_of(means: np.ndarray, errors: np.ndarray, decimals: int = 6) -> int:
 def test_false_alarms_are_as_many_as_stated(name: str, n: int) -> None:
     """2,000 pairs of honest runs.
 
-    A right table of 24 rates is refused with probability 24 * 2 * LEVEL = 1e-4. A rate that is stated as 1 % where it is
-    2.5 %, or as 10 % where it is 15 %, is refused with probability 0.7 or
-    more (a test below works it out).
+    A right table of 24 rates is refused with probability 24 * 2 * LEVEL = 1e-4. A rate that is stated as 1 % where it
+    is 2.5 %, or as 10 % where it is 15 %, is refused with probability 0.7 or more (a test below works it out).
     """
     draws = DISTRIBUTIONS[name]((PAIRS, 2, n))
     assert has_the_rate(alarms_of(draws.mean(-1), draws.std(-1, ddof=1) / np.sqrt(n)), PAIRS, *rate(table()[name, n]))
