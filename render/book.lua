@@ -109,7 +109,7 @@ function check.Link(link)
   if link.target:find('^%a[%w+.-]*:') then return link end
   local path, hash = link.target:match('^([^#]*)(.*)$')
   if path == '' then return link end
-  local stem = path:gsub('%.qmd$', ''):gsub('%.ipynb$', '')
+  local stem = path:gsub('%.qmd$', ''):gsub('%.ipynb$', ''):gsub('%.md$', '')
   local found = pandoc.path.normalize(pandoc.path.join { pandoc.path.directory(page.name), stem })
   local parts = {}
   for part in found:gmatch('[^/]+') do

@@ -11,7 +11,7 @@ import yaml
 ASSETS = Path(__file__).parents[1] / "assets"
 KATEX = ASSETS / "katex"
 REPOSITORY_HOST = "https://github.com/"  # the one that both Binder and Colab open by owner and name
-SOURCE_KINDS = {".qmd", ".ipynb"}
+SOURCE_KINDS = {".qmd", ".ipynb", ".md"}
 
 
 class RenderError(Exception):
@@ -128,7 +128,7 @@ def _check_files(book: Book) -> None:
         raise RenderError("_quarto.yml: the first chapter must be index.qmd")
     for page in book.pages:
         if page.source.suffix not in SOURCE_KINDS:
-            raise RenderError(f"_quarto.yml: {page.source} is neither a .qmd nor a .ipynb file")
+            raise RenderError(f"_quarto.yml: {page.source} is neither a .qmd, a .ipynb nor a .md file")
     images = [path for path in (book.image, book.favicon) if path]
     for path in [page.source for page in book.pages] + [*book.bibliography, *book.styles, *images]:
         if not (book.folder / path).is_file():

@@ -24,7 +24,8 @@ def write(pytester: pytest.Pytester, name: str, *cells: nbformat.NotebookNode) -
 
 
 def nbval(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "--color=no", "-p", "no:xdist", *options)
+    """Run pytest in this process: to start another takes seconds, most of which nbval's imports need."""
+    return pytester.runpytest_inprocess("--nbval", "--nbval-current-env", "--color=no", "-p", "no:xdist", *options)
 
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9"><text>12</text></svg>'
@@ -108,10 +109,10 @@ def test_options_come_from_the_command_line_the_settings_or_the_defaults(pyteste
 
 
 def test_bad_options_are_refused(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--tolerance-factor=0.5")
+    result = pytester.runpytest_inprocess("--tolerance-factor=0.5")
     result.stderr.fnmatch_lines(["ERROR: nbval-tolerance: factor must be a finite number >= 1, got 0.5"])
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\ntolerance_sigmas = "many"\n')
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest_inprocess()
     result.stderr.fnmatch_lines(["ERROR: tolerance_sigmas must be a number, got 'many'"])
 
 
@@ -121,7 +122,7 @@ def test_with_xdist_and_with_nbval_lax(pytester: pytest.Pytester) -> None:
         pytester, "b.ipynb", cell("x = 3"), cell("# NBVAL_CHECK_OUTPUT\nprint(f'{x}.0 ± 0.1')", stream("9.0 ± 0.1\n"))
     )
     options = ["--nbval-current-env", "-n", "2", "--dist", "loadscope", "--color=no"]
-    result = pytester.runpytest_subprocess("--nbval-lax", *options)
+    result = pytester.runpytest_inprocess("--nbval-lax", *options)
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["FAILED b.ipynb::Cell 1*"])
 
