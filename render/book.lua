@@ -1,5 +1,6 @@
 -- Turns the book's subset of Quarto markdown (CONTRIBUTING.md) into the HTML of its pages, and refuses everything else.
 -- `pandoc lua book.lua` reads a request as JSON, {pages, bibliography, explorables, cell}, and answers {errors, pages}.
+-- A page with `known`, an earlier answer on it, is not made again: others only refer to it.
 -- The HTML has the elements and the class names of Quarto's pages, so that one style sheet serves both.
 
 local READER = 'markdown'
@@ -57,6 +58,7 @@ end
 local function target(id, text)
   if targets[id] then return refuse('the label ' .. id .. ' is used in ' .. targets[id].page.source .. ' as well') end
   targets[id] = { page = page, text = text }
+  table.insert(page.targets, { id, text })
 end
 
 local function numbered(id)
@@ -85,7 +87,8 @@ function check.Code(code)
   if code.classes[1] or #code.attributes > 0 then refuse('inline code with attributes: ' .. excerpt(code)) end
 end
 
-local function check_formula(tex)
+local function check_formula(tex, shown)
+  table.insert(page.formulas, { shown or tex, cell or '' })
   for _, environment in ipairs { 'align', 'alignat', 'gather', 'equation', 'multline', 'eqnarray' } do
     if tex:find('\\begin{' .. environment .. '%*?}') then
       refuse('the environment ' .. environment .. ' numbers its formulas itself; use aligned and a label {#eq-…}: ' .. shortened(tex))
@@ -134,6 +137,7 @@ function check.Cite(cite)
       table.insert(uses, { id = one.id, place = page.source .. (cell and ', cell ' .. cell or '') })
     else
       sources = sources + 1
+      page.cites[one.id] = true
       if not keys[one.id] then refuse('there is no source with the key ' .. one.id .. ' in the bibliography') end
     end
   end
@@ -216,9 +220,9 @@ function block.Header(header)
 end
 
 local function equation(formula, id)
-  check_formula(formula.text)
   local tex = formula.text:gsub('^%s+', ''):gsub('%s+$', '')
   if id then tex = tex .. ' \\tag{' .. numbered(id) .. '}' end
+  check_formula(formula.text, tex)
   local shown = pandoc.Span({ pandoc.Math('DisplayMath', tex) }, pandoc.Attr(id or '', { 'equation' }))
   return pandoc.Para { shown }
 end
@@ -308,8 +312,10 @@ local function picture(src, folder, scale, alt)
   file:close()
   if not could then return refuse('a picture of an unknown kind: ' .. src) end
   page.pictures = page.pictures + 1
-  local attributes = { alt = alt, width = ('%.0f'):format(size.width * scale), height = ('%.0f'):format(size.height * scale) }
-  if page.pictures > 1 then attributes.loading, attributes.decoding = 'lazy', 'async' end
+  local attributes = pandoc.List { -- in this order: a page is the same each time that it is made
+    { 'alt', alt }, { 'width', ('%.0f'):format(size.width * scale) }, { 'height', ('%.0f'):format(size.height * scale) },
+  }
+  if page.pictures > 1 then attributes:extend { { 'loading', 'lazy' }, { 'decoding', 'async' } } end
   return pandoc.Image({}, src, '', pandoc.Attr('', { 'figure-img' }, attributes))
 end
 
@@ -441,7 +447,7 @@ local function tabset(element)
       ('<li class="nav-item" role="presentation"><button type="button" class="nav-link%s" id="%s-tab" role="tab" aria-controls="%s" aria-selected="%s"%s>')
         :format(active, id, id, tostring(i == 1), i == 1 and '' or ' tabindex="-1"'),
       { pandoc.Plain(tab.title) }, '</button></li>'))
-    panes:insert(div('tab-pane' .. active, tab.content, id, { role = 'tabpanel', ['aria-labelledby'] = id .. '-tab' }))
+    panes:insert(div('tab-pane' .. active, tab.content, id, { { 'role', 'tabpanel' }, { 'aria-labelledby', id .. '-tab' } }))
   end
   local all = wrapped('<ul class="nav nav-tabs" role="tablist">', heads, '</ul>')
   all:insert(div('tab-content', panes))
@@ -511,9 +517,23 @@ local function resolver(here)
   end }
 end
 
+local function recall(one, counts)
+  local known = one.known
+  if known.number ~= '' then
+    local kind = one.is_appendix and 'appendix' or 'chapter'
+    counts[kind] = (counts[kind] or 0) + 1
+  end
+  for _, pair in ipairs(known.targets) do targets[pair[1]] = { page = one, text = pair[2] } end
+  one.has_references = known.has_references
+  return pandoc.Div(pandoc.List(known.cited):map(function(key)
+    return pandoc.Plain { pandoc.Cite({}, { pandoc.Citation(key, 'NormalCitation') }) }
+  end))
+end
+
 local function read_page(one, counts)
   page, cell = one, nil
   page.counts, page.levels, page.pictures, page.tabsets, page.files = {}, {}, 0, 0, {}
+  page.targets, page.formulas, page.cites = {}, {}, {}
   local document = read(page.markdown)
   for key in pairs(document.meta) do refuse('front matter is not supported: ' .. key) end
   local blocks = document.blocks
@@ -536,12 +556,16 @@ local function written(one, body, sources, options)
     if link.target:find('^https?:') then link.attributes.rel = 'noopener' end
     return link
   end }
+  local cited = pandoc.List {}
+  for key in pairs(one.cites) do cited:insert(key) end
+  cited:sort()
   local toc = pandoc.structure.table_of_contents(body.content, options)
   return {
     body = pandoc.write(pandoc.Pandoc(body.content), 'html5', options),
     toc = toc.content[1] and pandoc.write(pandoc.Pandoc { toc }, 'html5', options) or '',
     title = one.title, title_html = one.title_html, label = one.label or '', number = one.number or '',
-    explores = one.explores or false, files = one.files,
+    explores = one.explores or false, files = one.files, name = one.name, has_references = one.has_references or false,
+    targets = one.targets, formulas = one.formulas, cited = cited,
   }
 end
 
@@ -557,7 +581,7 @@ for _, name in ipairs(request.explorables) do explorables[name] = true end
 
 local blocks, counts, sources = pandoc.Blocks {}, {}, nil
 for _, one in ipairs(request.pages) do
-  blocks:insert(read_page(one, counts))
+  blocks:insert((one.known and recall or read_page)(one, counts))
   if one.has_references then sources = one end
 end
 for _, use in ipairs(uses) do
@@ -569,5 +593,7 @@ local meta = { references = references, ['link-citations'] = true }
 local document = select(2, pandoc.log.silence(pandoc.utils.citeproc, pandoc.Pandoc(blocks, meta)))
 local options = pandoc.WriterOptions { html_math_method = 'katex', section_divs = true, wrap_text = 'preserve', toc_depth = 3 }
 local pages = {}
-for i, one in ipairs(request.pages) do pages[i] = written(one, document.blocks[i], sources, options) end
+for i, one in ipairs(request.pages) do
+  if not one.known then table.insert(pages, written(one, document.blocks[i], sources, options)) end
+end
 print(pandoc.json.encode { errors = errors, pages = pages })

@@ -206,12 +206,15 @@
     const links = $$("#TOC a");
     const headings = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
     const BELOW_HEADER = 170; // px: a little more than where a link puts its heading
+    const hash = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
     let isWaiting = false;
+    let jumpedTo = hash(); // a link's target near the end of a page cannot come to its top; it is where the reader is
     const mark = () => {
       isWaiting = false;
       const isAtEnd = scrollY > 0 && scrollY + innerHeight >= html.scrollHeight - 2;
       const line = isAtEnd ? innerHeight : BELOW_HEADER;
-      const at = headings.findLastIndex((heading) => heading && heading.getBoundingClientRect().top <= line);
+      const above = headings.findLastIndex((heading) => heading && heading.getBoundingClientRect().top <= line);
+      const at = isAtEnd && headings.includes(jumpedTo) ? headings.indexOf(jumpedTo) : above;
       links.forEach((link, i) => {
         link.classList.toggle("active", i === at);
         if (i === at) link.setAttribute("aria-current", "true");
@@ -228,6 +231,16 @@
     if (links.length) {
       addEventListener("scroll", later, { passive: true });
       addEventListener("resize", later);
+      const leave = (event) => {
+        if (event.type === "keydown" && !/^(End|Home|Page|Arrow| )/.test(event.key)) return;
+        jumpedTo = null;
+        later();
+      };
+      for (const move of ["wheel", "touchmove", "keydown"]) addEventListener(move, leave, { passive: true });
+      addEventListener("hashchange", () => {
+        jumpedTo = hash();
+        later();
+      });
       later();
     }
   }

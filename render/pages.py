@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from bs4 import BeautifulSoup, Tag
 
@@ -40,13 +41,13 @@ class Made:
         kind = "Appendix " if self.page.is_appendix else ""
         return f"{kind}{self.number}{' —' if kind else ''} {self.title}" if self.number else self.title
 
-    @property
+    @cached_property
     def description(self) -> str:
         """The first paragraph below the title, which says what the page is about, shortened for a preview."""
         first = next((p for p in self.plain.find_all("p") if not p.find_parent(["figure", "details", "div"])), None)
         return textwrap.shorten(said(first), DESCRIPTION_LENGTH, placeholder=" …") if first else ""
 
-    @property
+    @cached_property
     def minutes(self) -> int:
         """About how many minutes the page takes to read, without what is folded and what cells print."""
         words = lines = formulas = 0

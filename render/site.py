@@ -8,9 +8,7 @@ from __future__ import annotations
 import html
 import json
 import re
-import secrets
 import shutil
-import subprocess
 import tempfile
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +23,7 @@ from render.bundle import explorables, write_bundle
 from render.formulas import draw
 from render.notebook import flatten_notebook
 from render.pages import Made, entries, llms_text, page_description
+from render.pandoc import Pandoc
 
 HERE = Path(__file__).parent
 SEARCH = ASSETS / "search"
@@ -45,27 +44,44 @@ FORMULA_FONTS = {
 }
 
 
+class Renderer:
+    """Renders a book, again and again for a preview: what did not change is kept from one time to the next."""
+
+    def __init__(self) -> None:
+        self._pandoc = Pandoc()
+        self._made: dict[str, tuple[dict[str, Any], Made]] = {}  # by page: what pandoc wrote, and the page made of it
+
+    def render(self, book: Book, output: Path) -> None:
+        """Renders `book` into `output`; what was there stays where anything fails."""
+        with tempfile.TemporaryDirectory(prefix="render-") as folder:
+            pages = Path(folder) / "pages"
+            pages.mkdir()
+            answers = _converted(book, pages, self._pandoc)
+            for page, answer in zip(book.pages, answers, strict=True):
+                kept = self._made.get(page.name)
+                if not kept or kept[0] is not answer or kept[1].page != page:
+                    self._made[page.name] = (answer, _page(page, answer))
+            made = [self._made[page.name][1] for page in book.pages]
+            fonts = _copy_assets(book, pages)
+            _write_pages(book, made, fonts, pages)
+            (pages / "llms.txt").write_text(llms_text(book, made), encoding="utf-8")
+            _write_index(made, pages / "assets")
+            _replace(output, pages)
+
+
 def render(book: Book, output: Path) -> None:
-    """Renders `book` into `output`; what was there stays where anything fails."""
-    with tempfile.TemporaryDirectory(prefix="render-") as folder:
-        pages = Path(folder) / "pages"
-        pages.mkdir()
-        made = _made(book, pages)
-        fonts = _copy_assets(book, pages)
-        _write_pages(book, made, fonts, pages)
-        (pages / "llms.txt").write_text(llms_text(book, made), encoding="utf-8")
-        _write_index(made, pages / "assets")
-        _replace(output, pages)
+    """Renders `book` into `output` once."""
+    Renderer().render(book, output)
 
 
 # The text of the pages ------------------------------------------------------------------------------------------------
 
 
-def _made(book: Book, out: Path) -> list[Made]:
-    """Returns the pages of the book, whose pictures are then in `out`; raises RenderError with all that is wrong."""
-    raw, faults, requests = f"cell-{secrets.token_hex(8)}", [], []
+def _converted(book: Book, out: Path, pandoc: Pandoc) -> list[dict[str, Any]]:
+    """Returns what pandoc wrote for each page, whose pictures are then in `out`; raises RenderError with all faults."""
+    faults, requests = [], []
     for page in book.pages:
-        markdown, wrong = _markdown(book, page, out, raw)
+        markdown, wrong = _markdown(book, page, out, pandoc.cell)
         faults += [f"{page.source.as_posix()}{what}" for what in wrong]
         requests.append(
             {
@@ -77,14 +93,7 @@ def _made(book: Book, out: Path) -> list[Made]:
                 "out": str((out / page.source).parent),
             }
         )
-    answer = _by_pandoc(
-        {
-            "pages": requests,
-            "bibliography": [str(book.folder / path) for path in book.bibliography],
-            "explorables": explorables(),
-            "cell": raw,
-        }
-    )
+    answer = pandoc.pages(requests, [book.folder / path for path in book.bibliography], explorables())
     faults += answer["errors"]
     formulas = [
         (html.unescape(tex), kind == "display")
@@ -93,10 +102,12 @@ def _made(book: Book, out: Path) -> list[Made]:
     ]
     drawn = draw(formulas)
     for page, one in zip(book.pages, answer["pages"], strict=True):
+        cells = dict(one["formulas"])
         for kind, escaped, _ in FORMULA.findall(one["body"]):
             tex = html.unescape(escaped)
             if reason := drawn[tex, kind == "display"][1]:
-                faults.append(f"{page.source.as_posix()}: {reason} in the formula: {tex}")
+                where = f", cell {cells[tex]}" if cells.get(tex) else ""
+                faults.append(f"{page.source.as_posix()}{where}: {reason} in the formula: {tex}")
     if faults:
         raise RenderError("\n".join(dict.fromkeys(faults)))
     for page, one in zip(book.pages, answer["pages"], strict=True):
@@ -104,7 +115,7 @@ def _made(book: Book, out: Path) -> list[Made]:
             target = out / page.source.parent / picture
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(book.folder / page.source.parent / picture, target)
-    return [_page(page, one) for page, one in zip(book.pages, answer["pages"], strict=True)]
+    return answer["pages"]
 
 
 def _markdown(book: Book, page: Page, out: Path, raw: str) -> tuple[str, list[str]]:
@@ -114,14 +125,6 @@ def _markdown(book: Book, page: Page, out: Path, raw: str) -> tuple[str, list[st
         shutil.copyfile(source, out / page.source)
         return flatten_notebook(source, out / page.name, raw)
     return source.read_text(encoding="utf-8"), []
-
-
-def _by_pandoc(request: dict[str, Any]) -> dict[str, Any]:
-    command = [pypandoc.get_pandoc_path(), "lua", str(HERE / "book.lua")]
-    done = subprocess.run(command, input=json.dumps(request), capture_output=True, encoding="utf-8")
-    if done.returncode:
-        raise RenderError(done.stderr.strip())
-    return json.loads(done.stdout)
 
 
 def _page(page: Page, one: dict[str, Any]) -> Made:

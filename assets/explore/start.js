@@ -1,16 +1,10 @@
-// For Quarto's pages. A classic script: a page opened from a file may not load modules, and has to say so.
+// For Quarto's pages. A classic script: a page opened from a file may not load modules, and quarto.js says so there.
 (async () => {
   const here = document.currentScript.src;
-  if (location.protocol !== "file:") {
-    const { startAll } = await import(new URL("explore.js", here).href);
-    startAll((name) => import(new URL(`${name}.js`, here).href));
+  if (location.protocol === "file:") {
+    for (const element of document.querySelectorAll("[data-explore]")) element.classList.add("is-still");
     return;
   }
-  for (const element of document.querySelectorAll("[data-explore]")) {
-    const hint = document.createElement("p");
-    hint.className = "explore-hint";
-    hint.textContent = "This figure moves when the book is served: make preview.";
-    element.classList.add("is-still");
-    element.append(hint);
-  }
+  const { startAll } = await import(new URL("explore.js", here).href);
+  startAll((name) => import(new URL(`${name}.js`, here).href));
 })();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from tools.serve import served
 ROOT = Path(__file__).resolve().parents[2]
 HTML = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["format"]["html"]
 FIGURE = pypandoc.convert_text('::: {.explorable data-explore="passes"}\nText.\n:::\n', "html", format="markdown")
+CALLOUT = """<div class="callout callout-style-default callout-tip callout-titled"><div class="callout-header collapsed"
+data-bs-toggle="collapse" data-bs-target=".c" aria-controls="c" aria-expanded="false" aria-label="Toggle callout">
+<div class="callout-title-container flex-fill"><span class="screen-reader-only">Tip</span>Solution</div></div>
+<div id="c" class="c callout-collapse collapse"><div class="callout-body">Text.</div></div></div>"""
+TABLE = f'<table class="caption-top table"><tr>{"<td>Ununterbrochen&nbsp;lang</td>" * 20}</tr></table>'
 SOURCE = '<a class="toc-action" href="{}/blob/main/chapters/04-page.ipynb">View source</a>'
 
 Open = Callable[[str], Page]
@@ -52,6 +58,43 @@ def test_an_explorable_starts(opened: Open) -> None:
     expect(figure.locator(".explore-body")).to_be_visible()
     figure.get_by_role("button", name="Next").click()
     expect(figure.locator(".explore-step")).to_contain_text("= 21")
+
+
+def test_a_folded_solution_opens_with_the_keyboard(opened: Open) -> None:
+    header = opened(CALLOUT).locator(".callout-header")
+    header.evaluate("e => e.addEventListener('click', () => e.dataset.clicks = 1 + Number(e.dataset.clicks ?? 0))")
+    expect(header).to_have_role("button")
+    expect(header).to_have_accessible_name(re.compile("Solution"))
+    for key in ("Enter", "Space"):
+        header.press(key)
+    expect(header).to_have_attribute("data-clicks", "2")
+
+
+def test_a_wide_table_scrolls_in_its_box_which_the_keyboard_reaches(opened: Open) -> None:
+    for html in (TABLE, f'<figure><div aria-describedby="a">{TABLE}</div></figure>'):
+        page = opened(html)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        expect(page.locator(".float-content:has(> table)")).to_have_attribute("tabindex", "0")
+
+
+def test_the_mark_behind_a_formula_stays_on_its_line(opened: Open) -> None:
+    page = opened('<p>We draw <span class="math inline">z</span>, and stop.</p>')
+    expect(page.locator(".joined")).to_have_text("z,")
+    expect(page.locator("p")).to_have_text("We draw z, and stop.")
+
+
+def test_a_page_that_is_served_says_nothing_of_files(opened: Open) -> None:
+    expect(opened(FIGURE).locator(".from-file")).to_have_count(0)
+
+
+def test_a_page_from_a_file_says_in_a_line_what_cannot_run(opened: Open, browser: Browser, tmp_path: Path) -> None:
+    opened(FIGURE)
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto((tmp_path / "chapters" / "04-page.html").as_uri())
+        said = page.locator("main .from-file")
+        expect(said).to_have_count(1)
+        expect(said).to_contain_text("the search and the figures that move cannot run: make preview serves the book.")
 
 
 def test_a_chapter_offers_its_notebook_and_no_service_while_there_is_no_repository(opened: Open) -> None:

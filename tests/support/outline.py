@@ -1,7 +1,7 @@
 """What must be the same in every rendering of a page: headings, numbers, and what references print.
 
 Read from the sources alone (`from_sources`, which knows how Quarto numbers a book and nothing of render/), and from
-the pages of either renderer (`from_render`, `from_quarto`).
+the pages of either renderer (`from_quarto`), as those of render/ have Quarto's structure.
 """
 
 from __future__ import annotations
@@ -124,27 +124,6 @@ def _heading(tag: Tag, number: str, without: str) -> tuple[str, str]:
     for part in copy.select(without):
         part.decompose()
     return number, words(copy.get_text())
-
-
-def from_render(page: Path) -> Outline:
-    """Returns the outline of a page that render/ made."""
-    article = _parsed(page).select_one("article")
-    outline = Outline()
-    for tag in article.select("h1, h2, h3, h4"):
-        number = _said(tag.select_one(".section-number")).removeprefix("Appendix ")
-        outline.headings.append(_heading(tag, number, ".section-number, .headerlink, .math"))
-    for tag in article.select('[id^="fig-"], [id^="tbl-"], [id^="equation-eq-"]'):
-        if number := tag.select_one(".caption-number, .eqno"):
-            for link in number.select(".headerlink"):
-                link.decompose()
-            outline.numbers[str(tag["id"]).removeprefix("equation-")] = re.sub(
-                r"[^\d.A-Z]|[A-Z][a-z]+", "", _said(number)
-            )
-    for tag in article.select('a.reference.internal[href*="#"]'):
-        label = str(tag["href"]).partition("#")[2].removeprefix("equation-")
-        if re.match("(sec|fig|tbl|eq)-", label):
-            outline.references[label, _said(tag)] += 1
-    return outline
 
 
 def from_quarto(page: Path) -> Outline:

@@ -1,0 +1,83 @@
+// What Quarto's pages need and Quarto does not give them: the links of a chapter below its title, folded solutions and
+// scrolling boxes that the keyboard reaches, and a word on what does not run in a page that is opened from a file.
+(() => {
+  const $$ = (selector) => [...document.querySelectorAll(selector)];
+  const make = (name, values, ...children) => {
+    const made = Object.assign(document.createElement(name), values);
+    made.append(...children);
+    return made;
+  };
+  const title = document.querySelector("#title-block-header") ?? document.querySelector("main h1");
+
+  // The notebook lies beside the page; where it can be run in the browser follows from Quarto's own "View source" link,
+  // which is there once `_quarto.yml` has a `repo-url`.
+  const chapter = location.pathname.match(/\/(chapters\/[\w-]+)\.html$/)?.[1];
+  if (chapter && title) {
+    const notebook = `${chapter}.ipynb`;
+    const links = [make("a", { href: notebook.split("/").pop(), download: "" }, "Download the notebook")];
+    const source = document.querySelector(`.toc-action[href$="${notebook}"]`)?.href;
+    const [, repository, branch] = source?.match(/^https:\/\/github\.com\/([^/]+\/[^/]+)\/blob\/(.+)\/chapters\//) ?? [];
+    if (repository) {
+      const binder = `https://mybinder.org/v2/gh/${repository}/${branch}?labpath=${notebook}`;
+      const colab = `https://colab.research.google.com/github/${repository}/blob/${branch}/${notebook}`;
+      links.push(make("a", { href: binder, rel: "noopener" }, "Run in Binder"));
+      links.push(make("a", { href: colab, rel: "noopener" }, "Run in Colab"));
+    }
+    title.after(make("ul", { className: "chapter-facts" }, ...links.map((link) => make("li", {}, link))));
+  }
+
+  if (location.protocol === "file:" && title) {
+    const figures = document.querySelector("[data-explore]") ? " and the figures that move" : "";
+    const said = `This page was opened from a file, where the search${figures} cannot run: \`make preview\` serves the book.`;
+    const parts = said.split("`").map((part, i) => (i % 2 ? make("code", {}, part) : part));
+    title.after(make("p", { className: "from-file", role: "note" }, ...parts));
+  }
+
+  // Quarto folds a callout by a div that only a pointer can press, with a label that hides its title
+  for (const header of $$(".callout-header[data-bs-toggle]")) {
+    header.setAttribute("role", "button");
+    header.removeAttribute("aria-label");
+    header.tabIndex = 0;
+    header.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      header.click();
+    });
+  }
+
+  // A caption's number, as in render/
+  for (const caption of $$("main figcaption.quarto-float-caption")) {
+    const [, number, rest] = caption.firstChild?.nodeValue?.match(/^\s*(\S+\u00a0[\w.]+:)([^]*)$/) ?? [];
+    if (!number) continue;
+    caption.firstChild.nodeValue = rest;
+    caption.prepend(make("span", { className: "caption-number" }, number));
+  }
+
+  // A wide table scrolls in a box of its own
+  for (const table of $$("main table")) {
+    const box = table.parentElement;
+    if (box.matches("[aria-describedby]")) box.classList.add("float-content");
+    else table.replaceWith(make("div", { className: "float-content" }, table.cloneNode(true)));
+  }
+
+  // When the formulas are drawn: the mark behind one stays on its line, and boxes that scroll can be reached
+  const finish = () => {
+    for (const formula of $$("main .math.inline")) {
+      const [mark] = (formula.nextSibling?.nodeValue ?? "").match(/^[.,;:!?)]+/) ?? [];
+      if (!mark) continue;
+      formula.nextSibling.nodeValue = formula.nextSibling.nodeValue.slice(mark.length);
+      const joined = make("span", { className: "joined" });
+      formula.before(joined);
+      joined.append(formula, make("span", { className: "formula-end" }, mark));
+    }
+    const watcher = new ResizeObserver((entries) => {
+      for (const { target } of entries) {
+        if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+        else target.removeAttribute("tabindex");
+      }
+    });
+    $$("main :is(pre, div.sourceCode, .float-content, .katex-display)").forEach((box) => watcher.observe(box));
+  };
+  if (document.readyState === "complete") finish();
+  else addEventListener("load", finish);
+})();

@@ -1,0 +1,82 @@
+"""Asks pandoc (book.lua) for the HTML of the pages, and keeps it for the next rendering, as a preview needs it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pypandoc
+
+from render.book import RenderError
+
+SCRIPT = Path(__file__).with_name("book.lua")
+SHOWN_ELSEWHERE = ("title", "title_html", "label", "number", "targets", "cited", "has_references")
+
+
+class Pandoc:
+    """What pandoc made of each page, and from what.
+
+    Pages that changed are converted alone as long as nothing changed that other pages show of them: title, number,
+    labels, and the sources that they cite. Otherwise all pages are converted.
+    """
+
+    def __init__(self) -> None:
+        self.cell = (
+            f"cell-{secrets.token_hex(8)}"  # the format of the raw blocks that stand for cells: no text can hold it
+        )
+        self._common: dict[str, Any] = {}
+        self._made: dict[str, dict[str, Any]] = {}
+        self._inputs: dict[str, list[bytes]] = {}
+
+    def pages(
+        self, requests: list[dict[str, Any]], bibliography: list[Path], explorables: list[str]
+    ) -> dict[str, list[Any]]:
+        """Returns `errors` in words, and `pages` in the order of `requests`: book.lua says what is in them."""
+        common = {"bibliography": [str(path) for path in bibliography], "explorables": explorables, "cell": self.cell}
+        state = common | {
+            "sources": [path.read_bytes() for path in bibliography],
+            "names": [(one["name"], one["is_appendix"]) for one in requests],
+        }
+        changed = {one["name"] for one in requests if self._inputs.get(one["name"]) != self._input(one)}
+        if state != self._common or not self._remade(requests, changed, common):
+            answer = _ask({"pages": requests, **common})
+            if answer["errors"]:
+                return answer
+            self._made = {one["name"]: one for one in answer["pages"]}
+        self._common = state
+        self._inputs = {one["name"]: self._input(one) for one in requests}
+        return {"errors": [], "pages": [self._made[one["name"]] for one in requests]}
+
+    def _input(self, request: dict[str, Any]) -> list[bytes]:
+        """What the page is made from: its source and the pictures that it shows."""
+        folder = Path(request["folder"])
+        names = [Path(request["source"]).name, *self._made.get(request["name"], {"files": []})["files"]]
+        return [(folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names]
+
+    def _remade(self, requests: list[dict[str, Any]], changed: set[str], common: dict[str, Any]) -> bool:
+        """Converts the pages that changed; returns whether the others can stay as they are."""
+        if not changed:
+            return True
+        mixed = [
+            one if one["name"] in changed else one | {"known": self._made[one["name"]], "markdown": ""}
+            for one in requests
+        ]
+        answer = _ask({"pages": mixed, **common})
+        for one in answer["pages"]:
+            if any(one[key] != self._made[one["name"]][key] for key in SHOWN_ELSEWHERE):
+                return False
+        if answer["errors"]:
+            return False
+        self._made |= {one["name"]: one for one in answer["pages"]}
+        return True
+
+
+def _ask(request: dict[str, Any]) -> dict[str, Any]:
+    command = [pypandoc.get_pandoc_path(), "lua", str(SCRIPT)]
+    done = subprocess.run(command, input=json.dumps(request), capture_output=True, encoding="utf-8")
+    if done.returncode:
+        raise RenderError(done.stderr.strip())
+    return json.loads(done.stdout)
