@@ -15,7 +15,7 @@ import render.pandoc
 from render.book import RenderError, read_book
 from render.site import Renderer
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SECOND = "chapters/02-second.ipynb"
 PAGES = 6
 
@@ -23,9 +23,9 @@ PAGES = 6
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
     """A copy of the sample book."""
-    shutil.copytree(ROOT / "tests" / "sample_book", tmp_path / "tests" / "book")
+    shutil.copytree(ROOT / "tests" / "render" / "sample_book", tmp_path / "tests" / "render" / "book")
     (tmp_path / "assets").symlink_to(ROOT / "assets")
-    return tmp_path / "tests" / "book"
+    return tmp_path / "tests" / "render" / "book"
 
 
 @pytest.fixture
