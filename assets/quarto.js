@@ -30,7 +30,7 @@
     const figures = document.querySelector("[data-explore]") ? " and the figures that move" : "";
     const said = `This page was opened from a file, where the search${figures} cannot run: \`make preview\` serves the book.`;
     const parts = said.split("`").map((part, i) => (i % 2 ? make("code", {}, part) : part));
-    title.after(make("p", { className: "from-file", role: "note" }, ...parts));
+    title.after(make("p", { className: "from-file" }, ...parts));
   }
 
   // Quarto folds a callout by a div that only a pointer can press, with a label that hides its title

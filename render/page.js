@@ -194,8 +194,13 @@
     const boxes = $$("main :is(pre, .float-content, .katex-display)");
     const watcher = new ResizeObserver((entries) => {
       for (const { target } of entries) {
-        if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
-        else target.removeAttribute("tabindex");
+        const scrolls = target.scrollWidth > target.clientWidth;
+        const isFormula = target.matches(".katex-display"); // a span: what has the focus needs a role and a name
+        const said = { tabindex: "0", ...(isFormula && { role: "region", "aria-label": "Formula" }) };
+        for (const [name, value] of Object.entries(said)) {
+          if (scrolls) target.setAttribute(name, value);
+          else target.removeAttribute(name);
+        }
       }
     });
     document.fonts.ready.then(() => boxes.forEach((box) => watcher.observe(box)));

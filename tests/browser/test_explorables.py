@@ -460,7 +460,7 @@ def test_by_touch(browser_of: Browser, book: str) -> None:
 # Files ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_page_opened_from_a_file_says_how_to_see_it(browser_of: Browser, tmp_path: Path) -> None:
+def test_from_a_file_no_place_is_kept_for_a_figure_that_cannot_move(browser_of: Browser, tmp_path: Path) -> None:
     script = (ROOT / "assets" / "explore" / "start.js").as_uri()
     (tmp_path / "page.html").write_text(
         f'<!doctype html><title>T</title><div data-explore="passes"></div><script src="{script}"></script>'
@@ -468,4 +468,4 @@ def test_a_page_opened_from_a_file_says_how_to_see_it(browser_of: Browser, tmp_p
     with browser_of.new_context() as context:
         page = context.new_page()
         page.goto((tmp_path / "page.html").as_uri())
-        expect(page.locator(".explore-hint")).to_contain_text("make preview")
+        expect(page.locator("[data-explore]")).to_have_class(re.compile("is-still"))
