@@ -4,8 +4,8 @@ JupyterLab and Colab show Quarto's markup as it stands. So a copy has references
 dropped, callouts as block quotes, solutions folded, a first code cell that looks for `helpers`, and its data inside.
 
 The numbers, and the wording of citations, come from the rendered pages, and so they are the same there and here. Both
-renderers write pages of this structure: `render/` calls `write_copies`, and Quarto runs this file after rendering (it is
-the `post-render` of `_quarto.yml`). Only the standard library is used, because Quarto takes the Python that it finds.
+renderers write pages of this structure: `render/` calls `write_copies`, and Quarto runs this file after rendering, as
+the `post-render` of `_quarto.yml`. Only the standard library is used, because Quarto takes the Python that it finds.
 """
 
 from __future__ import annotations
@@ -342,7 +342,9 @@ class _Copier:
             return _Div("quote", title[1] if title else callout[1].capitalize())
         if ".explorable" in opening:
             where = self.site.link("page", self.page) if self.site.site_url else "page"
-            return _Div("quote", last=f"\n\n(On the {where} of this chapter in the book, this is an interactive picture.)")
+            return _Div(
+                "quote", last=f"\n\n(On the {where} of this chapter in the book, this is an interactive picture.)"
+            )
         return _Div("none")
 
     def _inline(self, text: str) -> str:
