@@ -279,6 +279,9 @@ class _Copier:
 
     def _code(self, cell: dict[str, Any]) -> list[dict[str, Any]]:
         options, code = _options(_source(cell))
+        # In JupyterLab the bar of tqdm.auto is a widget, that of tqdm pink text. The chapters take the latter, because
+        # only there TQDM_DISABLE keeps the stored outputs clean.
+        code = code.replace("from tqdm import tqdm", "from tqdm.auto import tqdm")
         folded = any(div.kind == "fold" for div in self.divs)
         metadata = dict(cell["metadata"])
         if folded:

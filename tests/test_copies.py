@@ -82,6 +82,11 @@ def test_with_addresses_links_go_to_the_site_and_helpers_is_installed(tmp_path: 
     assert texts(copy)[-1] == "See [Chapter 2](https://a.example/b/chapters/02-second.html#sec-second)."
 
 
+def test_progress_is_a_bar_in_jupyterlab(tmp_path: Path) -> None:
+    copy, _ = book(tmp_path, ("py", "from tqdm import tqdm"))
+    assert texts(copy)[-1] == "from tqdm.auto import tqdm"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
