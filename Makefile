@@ -1,6 +1,6 @@
 # The verbs of the book. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser lighthouse pdf execute reference sweep mutants lab preview lint bench clean lock writable
+.PHONY: help book test test-browser lighthouse pdf execute reference sweep mutants lab copies preview lint bench clean lock writable
 
 CHAPTER ?=
 SEEDS ?= 20
@@ -67,8 +67,18 @@ sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate 
 mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must go red (ONLY=graph for some)
 	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)"; code=$$?; $(RUN) -m tools.report; exit $$code
 
-lab: $(READY)  ## open JupyterLab in chapters/ (LAB_ARGS="--port 9999 --no-browser" for its options)
-	@$(RUN) -m jupyter lab --notebook-dir=chapters $$([ "$$(id -u)" != 0 ] || echo --allow-root) $(LAB_ARGS)
+copies: $(READY)  ## run the readers' copies of the rendered chapters, each in a folder of its own (CHAPTER=13 for one)
+	@$(RUN) -m tools.copies --chapter "$(CHAPTER)"
+
+# A reader's own changes stay: a copy that is there already is not replaced.
+lab: $(READY)  ## open JupyterLab with readers' copies and chapters (LAB_ARGS="--port 9999 --no-browser" for its options)
+	@test -n "$$(ls _book/chapters/*.ipynb 2>/dev/null)" || $(MAKE) book
+	@mkdir -p notebooks && for copy in _book/chapters/*.ipynb; do \
+		test -e "notebooks/$${copy##*/}" || cp "$$copy" notebooks/; done
+	@echo "notebooks/ holds the readers' copies, to read and to change (delete one to get it anew);"
+	@echo "chapters/ holds the sources of the book, with Quarto's markup, for authors"
+	@$(RUN) -m jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks \
+		$$([ "$$(id -u)" != 0 ] || echo --allow-root) $(LAB_ARGS)
 
 preview: $(READY)  ## serve the book and render again on a change
 	@if command -v quarto >/dev/null; then quarto preview; else $(RUN) -m render.preview; fi

@@ -20,6 +20,7 @@ from bs4 import BeautifulSoup
 
 from render.book import ASSETS, KATEX, Book, Page, RenderError
 from render.bundle import explorables, write_bundle
+from render.copies import CopyError, write_copies
 from render.formulas import draw
 from render.notebook import flatten_notebook
 from render.pages import Made, entries, llms_text, page_description
@@ -64,6 +65,7 @@ class Renderer:
             made = [self._made[page.name][1] for page in book.pages]
             fonts = _copy_assets(book, pages)
             _write_pages(book, made, fonts, pages)
+            _write_copies(book, pages)
             (pages / "llms.txt").write_text(llms_text(book, made), encoding="utf-8")
             _write_index(made, pages / "assets")
             _replace(output, pages)
@@ -122,7 +124,6 @@ def _markdown(book: Book, page: Page, out: Path, raw: str) -> tuple[str, list[st
     source = book.folder / page.source
     (out / page.name).parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".ipynb":
-        shutil.copyfile(source, out / page.source)
         return flatten_notebook(source, out / page.name, raw)
     return source.read_text(encoding="utf-8"), []
 
@@ -195,6 +196,13 @@ def _write_index(pages: list[Made], assets: Path) -> None:
     index = {"entries": found, "synonyms": synonyms}
     text = f"globalThis.BOOK_INDEX = {json.dumps(index, ensure_ascii=False, separators=(',', ':'))};\n"
     (assets / "search-index.js").write_text(text, encoding="utf-8")
+
+
+def _write_copies(book: Book, out: Path) -> None:
+    try:
+        write_copies(book.folder, out)
+    except CopyError as error:
+        raise RenderError(str(error)) from error
 
 
 def _copy_assets(book: Book, out: Path) -> list[str]:

@@ -1,0 +1,108 @@
+"""The reader's copy of a chapter: no markup of Quarto is left in it, and it runs in a folder of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from render.copies import CopyError, write_copies
+from tools.copies import run_copy
+
+PAGE = """<h1 class="title"><span class="chapter-number">1</span> <span class="chapter-title">First</span></h1>
+<p><a class="quarto-xref" href="#eq-a">Equation&nbsp;1.1</a>
+<span class="citation" data-cites="doe">Doe (<a href="../references.html#ref-doe">2020</a>)</span>
+<span class="citation" data-cites="doe">(<a href="../references.html#ref-doe">Doe 2020</a>)</span></p>
+<figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>"""
+OTHER = '<h1 class="title"><span class="chapter-number">2</span> <span class="chapter-title">Second</span></h1>'
+REFERENCES = """<h1>References</h1><div id="ref-doe" class="csl-entry">Doe. 2020. <em>A</em>.
+<a href="https://doi.org/1">https://doi.org/1</a>.</div>"""
+TEXT = """$$
+x = 1
+$$ {#eq-a}
+
+By @eq-a, @sec-second, @doe and [@doe] it holds.[^n] `@eq-a` and $[@doe]$ stay.
+
+[^n]: Mostly.
+
+::: {.callout-note title="Mind"}
+Quoted.
+:::
+
+::: {.callout-tip collapse="true" title="Solution"}
+Folded:"""
+FIGURE = '#| label: fig-a\n#| fig-cap: >-\n#|   A line,\n#|   from @doe.\nprint(open("data/a.txt").read())'
+
+
+def book(folder: Path, *sources: tuple[str, str], settings: str = "book:\n") -> list[Path]:
+    make: dict[str, Any] = {"md": nbformat.v4.new_markdown_cell, "py": nbformat.v4.new_code_cell}
+    chapters, pages = folder / "chapters", folder / "_book"
+    (chapters / "data").mkdir(parents=True)
+    (pages / "chapters").mkdir(parents=True)
+    (folder / "_quarto.yml").write_text(settings)
+    (chapters / "data" / "a.txt").write_text("the data")
+    first = [("md", "# First {#sec-first}"), *sources]
+    for name, cells in (("01-first", first), ("02-second", [("md", "# Second {#sec-second}")])):
+        nbformat.write(nbformat.v4.new_notebook(cells=[make[k](s) for k, s in cells]), chapters / f"{name}.ipynb")
+    (pages / "chapters" / "01-first.html").write_text(PAGE)
+    (pages / "chapters" / "02-second.html").write_text(OTHER)
+    (pages / "references.html").write_text(REFERENCES)
+    return write_copies(folder, pages)
+
+
+def texts(copy: Path) -> list[str]:
+    return [cell.source for cell in nbformat.read(copy, as_version=4).cells]
+
+
+def test_markup_becomes_text_and_links(tmp_path: Path) -> None:
+    copy, _ = book(tmp_path, ("md", TEXT), ("py", FIGURE), ("md", ":::"))
+    title, about, install, data, text, code, caption, references = texts(copy)
+    assert title == "# Chapter 1. First"
+    assert "reader's copy" in about
+    assert "helpers" in install
+    assert "data/a.txt" in data
+    assert "x = 1\n\\tag{1.1}\n$$" in text
+    assert "By Equation 1.1, [Chapter 2](02-second.ipynb), Doe ([2020](https://doi.org/1)) and" in text
+    assert "([Doe 2020](https://doi.org/1)) it holds.<sup>1</sup> `@eq-a` and $[@doe]$ stay." in text
+    assert "<sup>1</sup> Mostly." in text
+    assert "> **Mind**\n>\n> Quoted." in text
+    assert text.endswith("<details><summary>Solution</summary>\n\nFolded:\n\n</details>")
+    assert code == 'print(open("data/a.txt").read())'
+    assert "**Figure 1.1.** A line, from Doe ([2020](https://doi.org/1))." in caption
+    assert references == "## References\n\n- Doe. 2020. A. <https://doi.org/1>."
+    notebook = nbformat.read(copy, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[5].metadata.jupyter.source_hidden, "code of a solution is hidden"
+
+
+def test_with_addresses_links_go_to_the_site_and_helpers_is_installed(tmp_path: Path) -> None:
+    settings = "book:\n  repo-url: https://github.com/a/b\n  site-url: https://a.example/b/\n"
+    copy, _ = book(tmp_path, ("md", "See @sec-second."), settings=settings)
+    assert '%pip install -q "git+https://github.com/a/b@main"' in texts(copy)[2]
+    assert texts(copy)[-1] == "See [Chapter 2](https://a.example/b/chapters/02-second.html#sec-second)."
+
+
+def test_progress_is_a_bar_in_jupyterlab(tmp_path: Path) -> None:
+    copy, _ = book(tmp_path, ("py", "from tqdm import tqdm"))
+    assert texts(copy)[-1] == "from tqdm.auto import tqdm"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("A [span]{.x}", "01-first.ipynb, cell 2: no reader's copy can hold this"),
+        ("@eq-nowhere", "the pages have no reference to eq-nowhere"),
+        ("[@smith]", "the pages do not cite smith"),
+        ("::: {.callout-note}\nx", "a div is not closed"),
+        (":::", "a div is closed that was not opened"),
+    ],
+)
+def test_what_no_copy_can_hold_is_refused(tmp_path: Path, source: str, message: str) -> None:
+    with pytest.raises(CopyError, match=message):
+        book(tmp_path, ("md", source))
+
+
+def test_a_copy_runs_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Its data come with it. `make copies` runs those of all chapters."""
+    copy, _ = book(tmp_path, ("py", 'assert open("data/a.txt").read() == "the data"'))
+    assert run_copy(copy, seed=1) > 0
