@@ -76,18 +76,16 @@ export function softmax(scores, tau) {
   return powers.map((power) => power / total);
 }
 
-/** One sample of d/dtheta_last E[(c y)^2] for y = softmax(scores / tau), scores = theta + noise. */
-export function relaxedGradient(y, c, tau) {
+/** One sample of d/dtheta_k E[(c y)^2] for y = softmax(scores / tau), scores = theta + noise. */
+export function relaxedGradient(y, c, tau, k) {
   const value = y.reduce((sum, part, i) => sum + part * c[i], 0);
-  const last = y.length - 1;
-  return (2 / tau) * value * y[last] * (c[last] - value);
+  return (2 / tau) * value * y[k] * (c[k] - value);
 }
 
-/** The truth: d/dtheta_last of sum_i pi_i c_i^2 with pi = softmax(theta). */
-export function categoricalGradient(pi, c) {
+/** The exact derivative: d/dtheta_k of sum_i pi_i c_i^2 with pi = softmax(theta). */
+export function categoricalGradient(pi, c, k) {
   const mean = pi.reduce((sum, p, i) => sum + p * c[i] ** 2, 0);
-  const last = pi.length - 1;
-  return pi[last] * (c[last] ** 2 - mean);
+  return pi[k] * (c[k] ** 2 - mean);
 }
 
 /**
@@ -96,27 +94,27 @@ export function categoricalGradient(pi, c) {
  * For each winner m the leads a and b of its score over the two others have the density
  * 2 pi_m pi_i pi_j e^(a+b) / (pi_m + pi_i e^a + pi_j e^b)^3. With a = u^3 the nodes crowd where the leads are small.
  */
-export function relaxedMoments(pi, c, tau, { nodes, weights } = gaussLegendre(48)) {
+export function relaxedMoments(pi, c, tau, k, { nodes, weights } = gaussLegendre(48)) {
   const half = Math.cbrt(LARGEST_LEAD) / 2;
   const roots = nodes.map((x) => half * (x + 1));
   const growth = roots.map((u) => Math.exp(u ** 3));
   const share = roots.map((u) => Math.exp(-(u ** 3) / tau)); // of the winner's power, before the softmax divides
-  const steps = roots.map((u, k) => weights[k] * half * 3 * u ** 2);
+  const steps = roots.map((u, a) => weights[a] * half * 3 * u ** 2);
   let first = 0;
   let second = 0;
   for (let m = 0; m < 3; m++) {
     const [i, j] = [(m + 1) % 3, (m + 2) % 3];
-    for (let k = 0; k < roots.length; k++) {
-      for (let l = 0; l < roots.length; l++) {
-        const rates = [pi[m], pi[i] * growth[k], pi[j] * growth[l]];
+    for (let a = 0; a < roots.length; a++) {
+      for (let b = 0; b < roots.length; b++) {
+        const rates = [pi[m], pi[i] * growth[a], pi[j] * growth[b]];
         const density = (2 * rates[0] * rates[1] * rates[2]) / (rates[0] + rates[1] + rates[2]) ** 3;
-        const total = 1 + share[k] + share[l];
+        const total = 1 + share[a] + share[b];
         const y = [0, 0, 0];
         y[m] = 1 / total;
-        y[i] = share[k] / total;
-        y[j] = share[l] / total;
-        const gradient = relaxedGradient(y, c, tau);
-        const weight = steps[k] * steps[l] * density;
+        y[i] = share[a] / total;
+        y[j] = share[b] / total;
+        const gradient = relaxedGradient(y, c, tau, k);
+        const weight = steps[a] * steps[b] * density;
         first += weight * gradient;
         second += weight * gradient ** 2;
       }

@@ -1,4 +1,4 @@
-// Chapter 8: relaxed draws of three classes on the simplex, and what their gradient converges to, against temperature.
+// Chapter 8: relaxed samples of three classes on the simplex, and what their gradient converges to, against temperature.
 import { axisBottom, axisLeft, scaleLinear, scaleLog } from "./vendor/d3.js";
 import { categoricalGradient, estimate, gaussLegendre, relaxedGradient, relaxedMoments, softmax } from "./maths.js";
 import { body, button, controls, drawing, fixed, numbers, plusMinus, points, row, slider, summary } from "./parts.js";
@@ -7,6 +7,7 @@ import { gumbel, uniformSource } from "./random.js";
 const COUNT = 300;
 const PI = [0.2, 0.3, 0.5];
 const C = [0, 1, 2];
+const CLASS = 1; // counted from 0: the middle class, whose gradient shows the bias most clearly
 const TAU = { lowest: 0.05, highest: 3, steps: 40 };
 const HEIGHT = 270;
 const MARGIN = { left: 34, right: 10, top: 26, bottom: 40 };
@@ -15,17 +16,17 @@ const MARKS = ["is-first", "is-second", "is-third"];
 const tauAt = (step) => TAU.lowest * (TAU.highest / TAU.lowest) ** (step / TAU.steps);
 
 export default function temperature(element) {
-  const truth = categoricalGradient(PI, C);
+  const truth = categoricalGradient(PI, C, CLASS);
   const rule = gaussLegendre(48);
   const curve = Array.from({ length: TAU.steps + 1 }, (_, step) => {
     const tau = tauAt(step);
-    return { tau, ...relaxedMoments(PI, C, tau, rule) };
+    return { tau, ...relaxedMoments(PI, C, tau, CLASS, rule) };
   });
   const state = { step: 28, seed: 0 };
   let scores;
   let found;
 
-  const root = body(element, "Relaxed draws of three classes, with a slider for the temperature");
+  const root = body(element, "Relaxed samples of three classes, with a slider for the temperature");
   const panels = row(root);
   const simplex = drawing(panels, { height: HEIGHT, describe: describeSimplex, draw: drawSimplex });
   const trade = drawing(panels, { height: HEIGHT, describe: describeTrade, draw: drawTrade });
@@ -45,7 +46,7 @@ export default function temperature(element) {
   });
   const line = root.append("p").attr("class", "explore-step");
   const columns = ["bias", "standard error", "r.m.s. error"];
-  const table = numbers(root, `Errors of the gradient from ${COUNT} draws`, columns, [["is-pathwise", "relaxed"]]);
+  const table = numbers(root, `Errors of the gradient from ${COUNT} samples`, columns, [["is-pathwise", "relaxed"]]);
   const spoken = summary(root);
   drawNoise();
   update();
@@ -58,12 +59,12 @@ export default function temperature(element) {
   function update() {
     const { tau, mean, variance } = curve[state.step];
     const draws = scores.map((score) => softmax(score, tau));
-    const sampled = estimate(draws.map((y) => relaxedGradient(y, C, tau)));
+    const sampled = estimate(draws.map((y) => relaxedGradient(y, C, tau, CLASS)));
     const error = Math.sqrt(variance / COUNT);
     found = { tau, draws, sampled, mean, error };
     const bias = mean - truth;
     const whole = Math.hypot(bias, error);
-    const text = `These draws give ${plusMinus(sampled.mean, sampled.error)}; more of them would lead to ${fixed(mean, 4)}. The truth is ${fixed(truth, 2)}.`;
+    const text = `These samples give ${plusMinus(sampled.mean, sampled.error)}. More of them would lead to ${fixed(mean, 4)}. The exact value is ${fixed(truth, 2)}.`;
     line.text(text);
     table.set([[fixed(bias, 4), fixed(error, 4), fixed(whole, 4)]]);
     spoken.say(`Temperature ${fixed(tau, 3)}. ${text} Root mean square error ${fixed(whole, 4)}.`);
@@ -72,7 +73,7 @@ export default function temperature(element) {
   }
 
   function describeSimplex() {
-    return `${COUNT} relaxed draws in a triangle whose corners are the three classes, at temperature ${fixed(tauAt(state.step), 3)}.`;
+    return `${COUNT} relaxed samples in a triangle whose corners are the three classes, at temperature ${fixed(tauAt(state.step), 3)}.`;
   }
 
   function drawSimplex(svg, width) {
@@ -99,19 +100,19 @@ export default function temperature(element) {
   function describeTrade() {
     return (
       "The limit of the relaxed gradient against temperature, with a band of two standard errors: at low temperature the band is " +
-      "wide around the truth, at high temperature it is narrow and far below."
+      "wide around the exact value, at high temperature it is narrow and far above."
     );
   }
 
   function drawTrade(svg, width) {
     const x = scaleLog([TAU.lowest, TAU.highest], [MARGIN.left, width - MARGIN.right]);
-    const y = scaleLinear([0.2, 1.3], [HEIGHT - MARGIN.bottom, MARGIN.top]);
+    const y = scaleLinear([-0.75, 0.05], [HEIGHT - MARGIN.bottom, MARGIN.top]);
     const band = (sign) => curve.map((at) => [x(at.tau), y(at.mean + 2 * sign * Math.sqrt(at.variance / COUNT))]);
     svg.append("polygon").attr("class", "explore-band is-pathwise").attr("points", points([...band(1), ...band(-1).reverse()]));
     svg.append("polyline").attr("class", "explore-line is-pathwise").attr("points", points(curve.map((at) => [x(at.tau), y(at.mean)])));
     svg.append("line").attr("class", "explore-exact").attr("x1", x.range()[0]).attr("x2", x.range()[1]).attr("y1", y(truth)).attr("y2", y(truth));
-    svg.append("text").attr("class", "explore-label is-end").attr("x", width - MARGIN.right).attr("y", y(truth) - 6).text(`truth ${fixed(truth, 2)}`);
-    svg.append("text").attr("class", "explore-label").attr("x", 0).attr("y", 14).text(`gradient: limit ± 2 standard errors of ${COUNT} draws`);
+    svg.append("text").attr("class", "explore-label is-end").attr("x", width - MARGIN.right).attr("y", y(truth) + 16).text(`exact ${fixed(truth, 2)}`);
+    svg.append("text").attr("class", "explore-label").attr("x", 0).attr("y", 14).text(`gradient: limit ± 2 standard errors of ${COUNT} samples`);
     const below = svg.append("g").attr("class", "explore-axis").attr("transform", `translate(0,${HEIGHT - MARGIN.bottom})`);
     below.call(axisBottom(x).tickValues([0.05, 0.1, 0.3, 1, 3]).tickFormat((tau) => `${tau}`).tickSize(4));
     svg.append("text").attr("class", "explore-label is-middle").attr("x", (x.range()[0] + x.range()[1]) / 2).attr("y", HEIGHT - 6).text("temperature τ");

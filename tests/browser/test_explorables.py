@@ -166,15 +166,17 @@ def check_temperature(figure: Locator, seed: int) -> None:
     y = np.exp(scores - scores.max(1, keepdims=True))
     y /= y.sum(1, keepdims=True)
     value = y @ C
-    gradient = 2 / tau_exactly * value * y[:, 2] * (C[2] - value)
+    gradient = 2 / tau_exactly * value * y[:, 1] * (C[1] - value)
     line = figure.locator(".explore-step").inner_text()
-    found = re.fullmatch(r"These draws give (.+); more of them would lead to (.+)\. The truth is 0\.85\.", line)
+    found = re.fullmatch(
+        r"These samples give (.+)\. More of them would lead to (.+)\. The exact value is \u22120\.39\.", line
+    )
     assert found, line
     shows(found[1], gradient)
-    truth = PI[2] * (C[2] ** 2 - PI @ C**2)
+    truth = PI[1] * (C[1] ** 2 - PI @ C**2)
     limit = number(found[2])
     bias, error, whole = (number(cell(figure, "relaxed", c)) for c in ("bias", "standard error", "r.m.s. error"))
-    assert truth == pytest.approx(0.85)
+    assert truth == pytest.approx(-0.39)
     assert bias == pytest.approx(limit - truth, abs=1.1e-4)
     assert whole == pytest.approx(math.hypot(bias, error), abs=1.1e-4)
     assert abs(gradient.mean() - limit) < SIGMAS * error
@@ -201,7 +203,7 @@ def test_the_error_is_least_at_the_temperature_that_the_text_names(page: Page, o
         errors[at] = number(cell(figure, "relaxed", "r.m.s. error"))
         tau.press("ArrowRight")
     assert len(errors) == 41
-    assert min(errors, key=errors.__getitem__) == pytest.approx(0.3, abs=0.05)
+    assert min(errors, key=errors.__getitem__) == pytest.approx(0.2, abs=0.04)
     assert "It is least at about" in page.locator("[data-explore] ~ p").first.inner_text()
 
 

@@ -159,13 +159,16 @@ def test_relaxed_draws_and_their_gradient_are_those_of_autograd(run: Run, tau: f
         found = run(f"softmax({(theta + g).tolist()}, {tau})")
         np.testing.assert_allclose(found, y.detach(), rtol=1e-9, atol=1e-300)
         (gradient,) = torch.autograd.grad((y @ torch.tensor(C, dtype=torch.float64)) ** 2, theta)
-        assert run(f"relaxedGradient({found}, {C}, {tau})") == pytest.approx(gradient[-1].item(), rel=1e-7, abs=1e-12)
+        for k in range(3):
+            expected = pytest.approx(gradient[k].item(), rel=1e-7, abs=1e-12)
+            assert run(f"relaxedGradient({found}, {C}, {tau}, {k})") == expected
 
 
 def test_the_truth_for_three_classes(run: Run) -> None:
     theta = torch.tensor(PI, dtype=torch.float64).log().requires_grad_()
     (gradient,) = torch.autograd.grad(theta.softmax(-1) @ torch.tensor(C, dtype=torch.float64) ** 2, theta)
-    assert run(f"categoricalGradient({PI}, {C})") == pytest.approx(gradient[-1].item(), rel=1e-12)
+    for k in range(3):
+        assert run(f"categoricalGradient({PI}, {C}, {k})") == pytest.approx(gradient[k].item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 48])
@@ -176,7 +179,7 @@ def test_gauss_legendre_nodes_are_those_of_numpy(run: Run, count: int) -> None:
     np.testing.assert_allclose(found["weights"][::-1], weights, atol=1e-14)
 
 
-def moments_of_relaxed_gradient(tau: float) -> tuple[float, float]:
+def moments_of_relaxed_gradient(tau: float, k: int) -> tuple[float, float]:
     """Mean and variance, by adaptive quadrature over the shares of two independent exponentials; nothing of maths.js.
 
     With g_i = -log E_i the scores depend on E_1, E_2, E_3, and their differences on the point of the simplex
@@ -189,7 +192,7 @@ def moments_of_relaxed_gradient(tau: float) -> tuple[float, float]:
         powers = np.exp(scores - scores.max(0))
         y = powers / powers.sum(0)
         value = np.asarray(C) @ y
-        return 2 / tau * value * y[2] * (C[2] - value)
+        return 2 / tau * value * y[k] * (C[k] - value)
 
     def inner(power: int) -> Callable[[float], float]:
         nodes, weights = np.polynomial.legendre.leggauss(60)
@@ -208,9 +211,10 @@ def moments_of_relaxed_gradient(tau: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("tau", [0.05, 0.3, 1.0, 3.0])
-def test_moments_of_the_relaxed_gradient(run: Run, tau: float) -> None:
-    found = run(f"relaxedMoments({PI}, {C}, {tau})")
-    mean, variance = moments_of_relaxed_gradient(tau)
+@pytest.mark.parametrize("k", [1, 2])
+def test_moments_of_the_relaxed_gradient(run: Run, tau: float, k: int) -> None:
+    found = run(f"relaxedMoments({PI}, {C}, {tau}, {k})")
+    mean, variance = moments_of_relaxed_gradient(tau, k)
     assert found["mean"] == pytest.approx(mean, abs=2e-5)
     assert found["variance"] == pytest.approx(variance, rel=2e-5)
 
@@ -221,10 +225,11 @@ def test_the_relaxed_gradient_of_helpers_converges_to_them(run: Run) -> None:
     estimator = Pathwise(lambda theta, generator=None: sampler(theta.softmax(-1), generator=generator))
     c = torch.tensor(C, dtype=torch.float64)
     found = estimate_gradient(lambda y: (y @ c) ** 2, estimator, {"theta": theta}, 200_000, seed=0)["theta"]
-    expected = run(f"relaxedMoments({PI}, {C}, 0.5)")
-    off = found.mean[-1].item() - expected["mean"]
-    assert abs(off) < 5 * (expected["variance"] / found.n) ** 0.5
-    assert found.variance[-1].item() == pytest.approx(expected["variance"], rel=0.03)
+    for k in range(3):
+        expected = run(f"relaxedMoments({PI}, {C}, 0.5, {k})")
+        off = found.mean[k].item() - expected["mean"]
+        assert abs(off) < 5 * (expected["variance"] / found.n) ** 0.5
+        assert found.variance[k].item() == pytest.approx(expected["variance"], rel=0.03)
 
 
 # Files and markup -----------------------------------------------------------------------------------------------------
