@@ -87,16 +87,10 @@ def normalise(notebook: Any) -> None:
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type != "code":
             continue
-        merged: list[Any] = []
         for output in cell.outputs:
             output.pop("transient", None)
             if "metadata" in output:
                 output.metadata = {}
-            if merged and output.output_type == "stream" and merged[-1].get("name") == output.name:
-                merged[-1].text += output.text
-            else:
-                merged.append(output)
-        cell.outputs = merged
 
 
 def _texts(output: Any) -> str:

@@ -38,6 +38,7 @@ def run(path: Path, seed: int, **variables: str) -> tuple[Any, float]:
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        coalesce_streams=True,  # a slow cell writes its text in several pieces
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it talks over TCP
         on_cell_execute=lambda cell, cell_index: begun.append(cell_index),

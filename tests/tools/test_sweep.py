@@ -47,6 +47,12 @@ def test_a_run_gives_what_a_kernel_would_but_for_pictures(tmp_path: Path, seed: 
     ]
 
 
+def test_text_that_comes_in_pieces_is_one_output(tmp_path: Path) -> None:
+    slow = "import sys, time\nfor i in range(3):\n    print(i, flush=True)\n    time.sleep(0.3)"
+    (outputs,) = rerun(write(tmp_path / "01-one.ipynb", slow), 1).outputs
+    assert outputs == [{"output_type": "stream", "name": "stdout", "text": "0\n1\n2\n"}]
+
+
 @pytest.mark.parametrize(
     ("source", "error"),
     [
