@@ -109,10 +109,11 @@ def test_options_come_from_the_command_line_the_settings_or_the_defaults(pyteste
 
 
 def test_bad_options_are_refused(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_inprocess("--tolerance-factor=0.5")
+    """In a process of its own: pytest that stops this early leaves a file of its capturing open."""
+    result = pytester.runpytest_subprocess("--tolerance-factor=0.5")
     result.stderr.fnmatch_lines(["ERROR: nbval-tolerance: factor must be a finite number >= 1, got 0.5"])
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\ntolerance_sigmas = "many"\n')
-    result = pytester.runpytest_inprocess()
+    result = pytester.runpytest_subprocess()
     result.stderr.fnmatch_lines(["ERROR: tolerance_sigmas must be a number, got 'many'"])
 
 
