@@ -92,7 +92,7 @@ def chapter(root: Path, prefix: str) -> str:
 
 
 def of_tests(mutant: Mutant) -> Run:
-    return Run(tuple(test if "/" in test.partition("::")[0] else f"tests/{test}" for test in mutant.tests), mutant)
+    return Run(mutant.tests, mutant)
 
 
 def of_chapters(root: Path, mutant: Mutant) -> list[Run]:

@@ -1,97 +1,216 @@
-"""Estimators of grad_phi E[f(z)], z ~ q_phi: each turns a sampler or a density into per-sample gradients.
+"""What the estimators of grad_phi E[f(z)], z ~ q_phi, have in common: one check of a call, then noise, then gradients.
 
 An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
-one number a sample, shape (n,). `params` maps the argument names of the sampler or distribution to numbers or
+one number per sample, shape (n,). `params` maps the argument names of the sampler or distribution to numbers or
 tensors. The result maps each name to a tensor of shape (n, *param.shape) whose mean over the first axis is the
 estimate.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from helpers import validate
+from helpers.threads import plain_torch
 from helpers.validate import Number
 
-Objective = Callable[[Tensor], Tensor]
-
-
+Objective = Callable[..., Tensor]
 Params = Mapping[str, Number]
-
-
 Gradients = dict[str, Tensor]
 
 
-class Estimator(Protocol):
-    """What `estimate_gradient` asks of an estimator."""
+@dataclass(frozen=True)
+class WithParams:
+    """An objective that depends on the parameters itself: `f(z, params)` returns one number per sample.
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None) -> Gradients: ...
+    Give `WithParams(f)` where an objective f(z) is taken. `params` maps each name to the parameter in its own shape,
+    not to one copy per sample. The estimator then adds the partial derivative of f with respect to the parameters, at
+    the same samples; what f detaches in `params` does not take part.
+    """
+
+    f: Callable[[Tensor, Gradients], Tensor]
+
+    def __post_init__(self) -> None:
+        validate.instance("f", self.f, Callable, "a function of z and params")
+
+    def __call__(self, z: Tensor, params: Gradients) -> Tensor:
+        """f(z, params)."""
+        return self.f(z, params)
+
+
+class Estimator(ABC):
+    """An estimator of grad_phi E[f(z)]: its noise holds everything random, its gradients are computed from that.
+
+    A subclass defines `noise`, `gradients` and `samples`, and, where it restricts its parameters, `check`. All of them
+    get parameters that were checked: finite tensors of one dtype and device that carry no gradient.
+    """
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients: for each name of `params` a tensor of shape (n, *param.shape).
+
+        Raises TypeError or ValueError for bad arguments, or where f does not return n finite real numbers.
+        """
+        check_call(f, n, generator)
+        values = checked_params(params)
+        self.check(values, n)
+        with plain_torch(next(iter(values.values())).device):
+            noise = self.noise(values, n, generator)
+            gradients = self.gradients(objective(f, values), noise, values)
+            if isinstance(f, WithParams):
+                own = partial_derivatives(f, self.samples(noise, values), values, n)
+                gradients = {name: g + own[name] for name, g in gradients.items()}
+        return gradients
+
+    def check(self, params: Gradients, n: int) -> None:  # noqa: B027 - most estimators have nothing to add
+        """Raise ValueError for parameters that this estimator cannot take, or for too small an n."""
+
+    @abstractmethod
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
+        """Everything random that n samples of the gradient need."""
+
+    @abstractmethod
+    def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
+        """The per-sample gradients at this noise; f is what `objective` returned."""
+
+    @abstractmethod
+    def samples(self, noise: Any, params: Gradients) -> Tensor:
+        """The samples of q_phi at this noise, without a graph; those of one gradient follow one another."""
+
+    def numbers(self, params: Gradients) -> int:
+        """How many numbers the largest tensor has that one gradient needs."""
+        return numbers_of(params)
+
+
+def numbers_of(params: Gradients) -> int:
+    """How many numbers the shape has to which the parameters broadcast, or the largest of them where they do not."""
+    shapes = [value.shape for value in params.values()]
+    try:
+        return torch.broadcast_shapes(*shapes).numel()
+    except RuntimeError:  # axes that belong to an event need not broadcast
+        return max(shape.numel() for shape in shapes)
 
 
 def check_call(f: Objective, n: int, generator: Generator | None) -> None:
+    """Raise TypeError or ValueError unless f is a function, n an int >= 1 and generator a generator or None."""
     validate.instance("f", f, Callable, "a function")
     validate.integer("n", n, 1)
     validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
 
 
 def checked_params(params: Params) -> Gradients:
+    """The parameters as finite tensors of one dtype and device, without their graph; TypeError or ValueError if bad."""
     validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
     if not params:
         raise ValueError("params must not be empty: there is nothing to differentiate")
-    return dict(zip(params, validate.tensors(**params), strict=True))
+    for name in params:
+        validate.instance("the name of a parameter", name, str, "a string")
+    tensors = zip(params, validate.tensors(**params), strict=True)
+    return {name: value.detach().clone() if value.is_inference() else value.detach() for name, value in tensors}
 
 
-def one_copy_per_sample(params: Params, n: int, event_dims: Mapping[str, int]) -> Gradients:
-    """Each parameter as a leaf of shape (n, ...) so that one backward pass gives n separate gradients.
+def objective(f: Objective, params: Gradients) -> Objective:
+    """f as a function of z alone, whose values were checked; it carries the graph from z to them."""
+    given = (lambda z: f(z, dict(params))) if isinstance(f, WithParams) else f
+    dtype = next(iter(params.values())).dtype
+    return lambda z: values_of(given, z, dtype)
 
-    The copies share memory. Batch axes are padded to a common number, so that they still broadcast behind the sample
-    axis; the last `event_dims[name]` axes belong to one draw and are left alone.
+
+def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
+    """The values of f at a copy of z, which f may write into, in the dtype of the parameters.
+
+    Raises TypeError or ValueError unless they are one finite real number per sample.
     """
-    values = checked_params(params)
-    batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in values.items()}
-    widest = len(validate.broadcast(batches))
-    leaves = {}
-    for name, value in values.items():
-        padding = (1,) * (widest - len(batches[name]))
-        copies = value.detach().expand(n, *value.shape).reshape(n, *padding, *value.shape)
-        leaves[name] = copies.requires_grad_()
-    return leaves
-
-
-def values_of(f: Objective, z: Tensor, n: int) -> Tensor:
-    """The values of f at a copy of z, which f may write into, in the dtype of z where that is a floating one.
-
-    Values that are not floating numbers (a class for a sample, a bool) otherwise get torch's default dtype.
-    """
-    if z.dim() == 0 or z.shape[0] != n:
-        raise ValueError(f"the sampler must return n = {n} samples on its first axis, got shape {tuple(z.shape)}")
+    n = len(z)
     values = f(z.clone())
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
+        raise ValueError(f"f must return one number per sample, a tensor of shape ({n},), got {got}")
     if values.is_complex():
         raise TypeError(f"f must return real numbers, got {values.dtype}")
-    if z.is_floating_point():
-        values = values.to(z.dtype)
-    elif not values.is_floating_point():
-        values = values.to(torch.get_default_dtype())
+    values = values.to(dtype)
     if validate.tracing.active:  # `helpers.compiled` looks at the sum
         return values
-    # one pass to look for trouble, which a sum cannot hide; a slower one to count it
+    # One pass looks for trouble, which a sum cannot hide; a slower one counts it.
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
         raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
     return values
 
 
-def per_sample_gradients(values: Tensor, weights: Tensor, leaves: Gradients, params: Params) -> Gradients:
-    """Gradient of weight * value for each sample, in the shape of each parameter; zero where it has no part in it."""
-    gradients = torch.autograd.grad(values, list(leaves.values()), weights.expand_as(values), allow_unused=True)
+def checked_samples(z: Tensor, n: int) -> Tensor:
+    """z, or ValueError unless its first axis holds n samples."""
+    if not isinstance(z, Tensor) or z.dim() == 0 or len(z) != n:
+        got = f"shape {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(f"the sampler must return n = {n} samples on its first axis, got {got}")
+    return z
+
+
+def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int]) -> Gradients:
+    """Each parameter as a leaf of shape (n, ...), so one backward pass gives n separate gradients.
+
+    The copies share memory. Batch axes are padded to a common number, so that they still broadcast behind the sample
+    axis; the last `event_dims[name]` axes belong to one sample and are left alone.
+    """
+    batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in params.items()}
+    widest = len(validate.broadcast(batches))
+    leaves = {}
+    for name, value in params.items():
+        padding = (1,) * (widest - len(batches[name]))
+        copies = value.expand(n, *value.shape).reshape(n, *padding, *value.shape)
+        leaves[name] = copies.requires_grad_()
+    return leaves
+
+
+def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Gradients, params: Gradients) -> Gradients:
+    """The gradient of weight * value for each sample, in the shape of each parameter; zero where it takes no part."""
+    kept = not validate.tracing.active  # another objective may be evaluated at the same noise
+    gradients = torch.autograd.grad(
+        values, list(leaves.values()), weights.expand_as(values), retain_graph=kept, allow_unused=True
+    )
     result = {}
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
-        result[name] = gradient.reshape(leaf.shape[0], *getattr(params[name], "shape", ()))
+        result[name] = gradient.reshape(len(leaf), *params[name].shape)
     return result
+
+
+def own_leaves(params: Gradients) -> Gradients:
+    """Each parameter as a leaf in its own shape."""
+    return {name: value.detach().requires_grad_() for name, value in params.items()}
+
+
+def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
+    """d values_i / d leaf for each i, shape (n, *leaf.shape), whatever function of the leaves the values are.
+
+    The gradient of sum_i w_i values_i is linear in w, so its derivative with respect to w is one column of the
+    Jacobian for each element of a leaf, and no copies of the parameters are needed.
+    """
+    weights = torch.ones_like(values, requires_grad=True)
+    found = {}
+    totals = torch.autograd.grad(values, list(leaves.values()), weights, create_graph=True, allow_unused=True)
+    for (name, leaf), total in zip(leaves.items(), totals, strict=True):
+        if total is None or not total.requires_grad:
+            found[name] = values.new_zeros(len(values), *leaf.shape)
+            continue
+        columns = [
+            torch.autograd.grad(element, weights, retain_graph=True, materialize_grads=True)[0]
+            for element in total.reshape(-1)
+        ]
+        found[name] = torch.stack(columns, 1).reshape(len(values), *leaf.shape)
+    return found
+
+
+def partial_derivatives(f: WithParams, z: Tensor, params: Gradients, n: int) -> Gradients:
+    """The partial derivative of f(z, params) with respect to params, averaged over the samples of each gradient."""
+    leaves = own_leaves(params)
+    values = values_of(lambda x: f(x, leaves), z, next(iter(params.values())).dtype)
+    if not values.requires_grad:
+        return {name: value.new_zeros(n, *value.shape) for name, value in params.items()}
+    return {
+        name: rows.reshape(n, -1, *rows.shape[1:]).mean(1) for name, rows in rows_of_jacobian(values, leaves).items()
+    }

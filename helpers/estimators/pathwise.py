@@ -2,25 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimators.base import (
+    Estimator,
     Gradients,
     Objective,
-    Params,
-    check_call,
+    checked_samples,
+    gradients_of_copies,
     one_copy_per_sample,
-    per_sample_gradients,
-    values_of,
 )
 
 
 @dataclass(frozen=True)
-class Pathwise:
-    """grad_phi f(g_phi(eps)) for each draw of eps: the derivative goes through the sampler.
+class Pathwise(Estimator):
+    """grad_phi f(g_phi(eps)) for each sample of eps: the derivative goes through the sampler.
 
     Unbiased where the sampler is a differentiable reparametrization and f is continuous and almost everywhere
     differentiable. Over a relaxation, a straight-through sampler or one that torch does not differentiate, it is
@@ -34,15 +34,24 @@ class Pathwise:
     def __post_init__(self) -> None:
         validate.instance("sampler", self.sampler, Callable, "a function")
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see the module."""
-        check_call(f, n, generator)
-        with torch.enable_grad():
-            leaves = one_copy_per_sample(params, n, {})
-            values = values_of(f, self.sampler(**leaves, generator=generator), n)
-            if not values.requires_grad:
-                raise ValueError(
-                    "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not "
-                    "differentiable. The score function needs neither"
-                )
-            return per_sample_gradients(values, values.new_ones(()), leaves, params)
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
+        """The samples of a sampler that draws its noise itself, with the graph back to one copy of params each."""
+        leaves = one_copy_per_sample(params, n, {})
+        return leaves, checked_samples(self.sampler(**leaves, generator=generator), n)
+
+    def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
+        """The derivative of f(z), taken at z first and then through the sampler."""
+        leaves, z = noise
+        end = z.detach().requires_grad_(z.requires_grad)
+        values = f(end)
+        if not values.requires_grad:
+            raise ValueError(
+                "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not "
+                "differentiable. The score function needs neither"
+            )
+        (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
+        return gradients_of_copies(z, slope, leaves, params)
+
+    def samples(self, noise: Any, params: Gradients) -> Tensor:
+        """The samples, without their graph."""
+        return noise[1].detach()

@@ -232,7 +232,7 @@ def test_extreme_logits_stay_finite(estimator: Any, dtype: torch.dtype) -> None:
     [
         (lambda: ARM()(f, {"probs": 0.5}, 5), ValueError, r"params must have the names \['logits'\], got \['probs'\]"),
         (lambda: DisARM()(f, {"logits": float("nan")}, 5), ValueError, "logits must be finite"),
-        (lambda: ARM()(lambda b: b, {"logits": LOGITS}, 5), ValueError, "f must return one number a sample"),
+        (lambda: ARM()(lambda b: b, {"logits": LOGITS}, 5), ValueError, "f must return one number per sample"),
         (lambda: REBAR(0.0), ValueError, "temperature must be > 0, got 0"),
         (lambda: REBAR(0.5, float("inf")), ValueError, "scale must be finite"),
         (lambda: RELAX(None), TypeError, "control must be a function, got None"),

@@ -47,7 +47,7 @@ def run(connection: Connection, code: str) -> None:
 
 
 def test_a_killed_worker_of_a_cluster_costs_time_and_not_the_answer() -> None:
-    from tests import cluster  # which imports Dask: half a second, for this test only
+    from tests.support import cluster  # which imports Dask: half a second, for this test only
 
     report = answer(cluster.run)
     assert report["started at"] < report["killed at"] < report["finished at"]

@@ -398,13 +398,15 @@ def test_compare_prints_its_columns() -> None:
         "mu": Estimate(f64(24.1312), f64(2.6561**2 * 10), 10),
         "weights": Estimate(f64([1.0, -2.0]), f64([0.5**2, 0.25**2]) * 10, 10),
         "zero": Estimate(f64(0.0), f64(0.0), 10),
+        "one": Estimate(f64(1.0), f64(0.0), 10),
     }
-    assert compare(estimates, {"mu": 24, "weights": [0.5, -1.0], "zero": 84.0}).splitlines() == [
-        "            estimate ± standard error  exact",
-        "mu                       24.13 ± 2.66     24  z = +0.05",
-        "weights[0]              1.000 ± 0.500    0.5  z = +1.00",
-        "weights[1]             -2.000 ± 0.250     -1  z = -4.00",
-        "zero                            0 ± 0     84  DIFFERS",
+    assert compare(estimates, {"mu": 24, "weights": [0.5, -1.0], "zero": 84.0, "one": 1}).splitlines() == [
+        "            estimate ± standard error  expected",
+        "mu                       24.13 ± 2.66        24  z = +0.05",
+        "weights[0]              1.000 ± 0.500       0.5  z = +1.00",
+        "weights[1]             -2.000 ± 0.250        -1  z = -4.00",
+        "zero                            0 ± 0        84  DIFFERS",
+        "one                             1 ± 0         1  equal",
     ]
 
 
@@ -416,12 +418,12 @@ def test_one_exact_number_serves_all_elements() -> None:
 @pytest.mark.parametrize(
     ("exact", "message"),
     [
-        ({}, r"exact must have the names \['mu'\], got \[\]"),
-        ({"mu": 1.0, "nu": 1.0}, r"exact must have the names \['mu'\], got \['mu', 'nu'\]"),
-        ({"mu": [1.0, 2.0]}, r"exact\['mu'\] must be .*\(\), got shape \(2,\)"),
-        ({"mu": float("nan")}, r"exact.* must be finite, got .*nan"),
-        ({"mu": float("inf")}, r"exact.* must be finite, got .*inf"),
-        ({"mu": "24"}, r"exact.* must be .*24"),
+        ({}, r"expected must have the names \['mu'\], got \[\]"),
+        ({"mu": 1.0, "nu": 1.0}, r"expected must have the names \['mu'\], got \['mu', 'nu'\]"),
+        ({"mu": [1.0, 2.0]}, r"expected\['mu'\] must be .*\(\), got shape \(2,\)"),
+        ({"mu": float("nan")}, r"expected.* must be finite, got .*nan"),
+        ({"mu": float("inf")}, r"expected.* must be finite, got .*inf"),
+        ({"mu": "24"}, r"expected.* must be .*24"),
     ],
 )
 def test_compare_refuses_what_does_not_fit(exact: Any, message: str) -> None:

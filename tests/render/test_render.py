@@ -306,7 +306,7 @@ def test_without_a_repository_there_is_no_link_to_run_in_the_browser(built: Path
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample book with a repository, an address and a card, rendered."""
     folder = tmp_path_factory.mktemp("published")
-    book = folder / "tests" / "book"
+    book = folder / "tests" / "render" / "book"
     shutil.copytree(SAMPLE, book)
     shutil.copytree(ROOT / "assets", folder / "assets")
     config = (book / "_quarto.yml").read_text()
@@ -357,7 +357,7 @@ def test_open_graph(published: Path, first: BeautifulSoup) -> None:
 
 
 def test_an_address_must_be_one_that_the_links_can_use(tmp_path: Path) -> None:
-    book = tmp_path / "tests" / "book"
+    book = tmp_path / "tests" / "render" / "book"
     shutil.copytree(SAMPLE, book)
     config = (book / "_quarto.yml").read_text()
     (book / "_quarto.yml").write_text(config.replace("book:\n", "book:\n  repo-url: git@example.org:a/b\n", 1))
@@ -542,7 +542,7 @@ def test_a_refusal_names_the_cell(refusal: Refusal, cell: dict[str, Any], reason
 
 @pytest.mark.parametrize("missing", ["chapters/02-second.ipynb", "references.bib"])
 def test_a_listed_file_must_be_there(tmp_path: Path, missing: str) -> None:
-    book = tmp_path / "tests" / "book"
+    book = tmp_path / "tests" / "render" / "book"
     shutil.copytree(SAMPLE, book)
     (book / missing).unlink()
     done = run_render(book, tmp_path / "out")
@@ -551,7 +551,7 @@ def test_a_listed_file_must_be_there(tmp_path: Path, missing: str) -> None:
 
 
 def test_a_broken_notebook_is_named(tmp_path: Path) -> None:
-    book = tmp_path / "tests" / "book"
+    book = tmp_path / "tests" / "render" / "book"
     shutil.copytree(SAMPLE, book)
     (tmp_path / "assets").mkdir()
     shutil.copy(ROOT / "assets" / "book.css", tmp_path / "assets")
@@ -568,7 +568,7 @@ def test_all_faults_are_told_at_once(refusal: Refusal) -> None:
 
 
 def test_text_that_looks_like_the_renderers_own_is_shown(tmp_path: Path) -> None:
-    book = tmp_path / "tests" / "book"
+    book = tmp_path / "tests" / "render" / "book"
     shutil.copytree(SAMPLE, book)
     shutil.copytree(ROOT / "assets", tmp_path / "assets")
     strange = '%%% title page\n%%sec-first%%\n<span class="math inline">x</span>\n\\\\[x\\\\]'
@@ -581,7 +581,7 @@ def test_text_that_looks_like_the_renderers_own_is_shown(tmp_path: Path) -> None
 
 
 def test_a_jpeg_is_shown(tmp_path: Path) -> None:
-    book = tmp_path / "tests" / "book"
+    book = tmp_path / "tests" / "render" / "book"
     shutil.copytree(SAMPLE, book)
     shutil.copytree(ROOT / "assets", tmp_path / "assets")
     content = io.BytesIO()

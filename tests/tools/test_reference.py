@@ -28,11 +28,11 @@ def test_each_name_that_chapters_use_has_an_entry() -> None:
 @pytest.mark.parametrize(
     ("code", "found"),
     [
-        ("from helpers import compare", [("monte_carlo", "compare")]),
+        ("from helpers import compare", [("estimate", "compare")]),
         ("from helpers import plots as p\np.figure()", [("plots", "figure")]),
-        ("from helpers import SEED", [("streams", "SEED")]),
-        ("from helpers.estimators import Pathwise as P", [("estimators", "Pathwise")]),
-        ("from helpers.estimators.binary import open_uniform", [("streams", "open_uniform")]),
+        ("from helpers import SEED", [("randomness", "SEED")]),
+        ("from helpers.estimators import Pathwise as P", [("estimators.pathwise", "Pathwise")]),
+        ("from helpers.estimators.binary import open_uniform", [("randomness", "open_uniform")]),
         ("import torch\nplots = torch\nplots.figure()", []),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_signature_is_that_of_the_code() -> None:
         "normal( mu: Number, sigma: Number, *, sample_shape: Sequence[int] = (), "
         "generator: Generator | None = None, ) -> Tensor"
     )
-    score = HELPERS.definition("estimators", "ScoreFunction")
+    score = HELPERS.definition("estimators.score_function", "ScoreFunction")
     assert score
     assert "    baseline: float | None = None,\n" in signature(score)
 
