@@ -16,6 +16,8 @@ from helpers.estimators.base import (
     gradients_of_copies,
     one_copy_per_sample,
 )
+from helpers.randomness import Noise
+from helpers.reparametrize import reparametrization_of
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,27 @@ class Pathwise(Estimator):
         validate.instance("sampler", self.sampler, Callable, "a function")
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
-        """The samples of a sampler that draws its noise itself, with the graph back to one copy of params each."""
+        """The samples with the graph back to one copy of params each, and those copies."""
+        if reparametrization_of(self.sampler) is not None:
+            kind, shape = self.standard_noise(params)
+            return self.noise_from(kind.draw((n, *shape), next(iter(params.values())), generator), params)
         leaves = one_copy_per_sample(params, n, {})
         return leaves, checked_samples(self.sampler(**leaves, generator=generator), n)
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """The noise eps of a `Reparametrization`; ValueError for other samplers."""
+        sampler = reparametrization_of(self.sampler)
+        if sampler is None:
+            return super().standard_noise(params)
+        arguments = sampler.checked(**params)
+        shapes = {name: value.shape for name, value in arguments.items() if isinstance(value, Tensor)}
+        return sampler.noise, validate.broadcast(shapes)
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Any:
+        """z = g(eps, params), with the graph back to one copy of params for each sample, and those copies."""
+        sampler = reparametrization_of(self.sampler)
+        leaves = one_copy_per_sample(params, len(eps), {})
+        return leaves, sampler.at(eps, **(sampler.checked(**params) | leaves))
 
     def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
         """The derivative of f(z), taken at z first and then through the sampler."""

@@ -21,7 +21,8 @@ from helpers.estimators.base import (
     rows_of_jacobian,
 )
 from helpers.estimators.families import Family
-from helpers.randomness import drawing_from
+from helpers.estimators.standard_noise import standard_noise_of
+from helpers.randomness import Noise, drawing_from
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,26 @@ class ScoreFunction(Estimator):
         families.check_derivative(self.distribution, params)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
-        """The samples z themselves: q_phi is used through its density only."""
-        q = families.at_own_shape(self.distribution, params)
-        with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
-            return checked_samples(q.sample((n,)), n)
+        """The samples z."""
+        with torch.no_grad():
+            q = families.at_own_shape(self.distribution, params)
+            standard = standard_noise_of(q)
+            if standard is not None:
+                kind, shape, to_samples = standard
+                like = next(iter(params.values()))
+                return to_samples(kind.draw((n, *shape), like, generator)).to(like.dtype)
+            with drawing_from(generator) if generator is not None else nullcontext():
+                return checked_samples(q.sample((n,)), n)
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """Normal noise for a normal distribution, uniform numbers for others with an inverse CDF, else ValueError."""
+        standard = standard_noise_of(families.at_own_shape(self.distribution, params))
+        return super().standard_noise(params) if standard is None else standard[:2]
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+        """The samples z at this noise."""
+        _, _, to_samples = standard_noise_of(families.at_own_shape(self.distribution, params))
+        return to_samples(eps).to(next(iter(params.values())).dtype)
 
     def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
         """(f(z) - baseline) times the score."""
