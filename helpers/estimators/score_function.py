@@ -84,6 +84,4 @@ class ScoreFunction(Estimator):
 
     def numbers(self, params: Gradients) -> int:
         """The size of one sample, or of the parameters where they are larger."""
-        q = families.at_own_shape(self.distribution, params)
-        largest = max(value.numel() for value in params.values())
-        return max(largest, q.batch_shape.numel() * q.event_shape.numel())
+        return families.numbers_of_sample(self.distribution, params)
