@@ -150,14 +150,14 @@ def checked_samples(z: Tensor, n: int) -> Tensor:
     return z
 
 
-def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int]) -> Gradients:
+def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int], axes: int = 0) -> Gradients:
     """Each parameter as a leaf of shape (n, ...), so one backward pass gives n separate gradients.
 
-    The copies share memory. Batch axes are padded to a common number, so that they still broadcast behind the sample
-    axis; the last `event_dims[name]` axes belong to one sample and are left alone.
+    The copies share memory. Batch axes are padded to a common number, at least `axes`, so they still broadcast behind
+    the sample axis; the last `event_dims[name]` axes belong to one sample and are left alone.
     """
     batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in params.items()}
-    widest = len(validate.broadcast(batches))
+    widest = max(axes, len(validate.broadcast(batches)))
     leaves = {}
     for name, value in params.items():
         padding = (1,) * (widest - len(batches[name]))

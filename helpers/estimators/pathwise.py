@@ -22,6 +22,7 @@ from helpers.estimators.base import (
 )
 from helpers.estimators.families import Family
 from helpers.randomness import drawing_from
+from helpers.reparametrize import reparametrization_of
 
 # Samples with the graph to the leaves that they were made from.
 Path = tuple[Gradients, Tensor]
@@ -62,8 +63,14 @@ class Pathwise(Estimator):
                 "The score function does not need it"
             )
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Path:
-        """The samples, with their graph: what draws its own noise cannot be parted from it."""
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor | Path:
+        """The noise eps of a `Reparametrization`; of other samplers the samples, with their graph.
+
+        What draws its own noise cannot be parted from it.
+        """
+        sampler = reparametrization_of(self.sampler)
+        if sampler is not None:
+            return sampler.draw(sampler.checked(**params), (n,), generator)
         if not self._is_family:
             owner = families.class_in(self.sampler)
             leaves = one_copy_per_sample(params, n, families.event_dims(owner, params) if owner else {})
@@ -77,24 +84,27 @@ class Pathwise(Estimator):
             leaves = own_leaves(params)
             return leaves, families.at_own_shape(self.sampler, leaves).rsample((n,))
 
-    def gradients(self, f: Objective, noise: Path, params: Gradients) -> Gradients:
-        """The derivative of f(z), taken at z first and then through the sampler."""
+    def gradients(self, f: Objective, noise: Tensor | Path, params: Gradients) -> Gradients:
+        """The derivative of f(z) for each sample."""
+        sampler = reparametrization_of(self.sampler)
+        if sampler is not None:
+            leaves = one_copy_per_sample(params, len(noise), {}, noise.dim() - 1)
+            values = _with_graph(f(sampler.at(noise, **(sampler.checked(**params) | leaves))))
+            return gradients_of_copies(values, torch.ones_like(values), leaves, params)
         leaves, z = noise
-        end = z.detach().requires_grad_(z.requires_grad)
-        values = f(end)
-        if not values.requires_grad:
-            raise ValueError(
-                "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not "
-                "differentiable. The score function needs neither"
-            )
+        end = z.detach().requires_grad_(z.requires_grad)  # first to the samples, then through the sampler
+        values = _with_graph(f(end))
         (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
         if self._is_family and not families.is_class(self.sampler):
             return rows_of_jacobian((z * slope).reshape(len(z), -1).sum(1), leaves)
         return gradients_of_copies(z, slope, leaves, params)
 
-    def samples(self, noise: Path, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor | Path, params: Gradients) -> Tensor:
         """The samples, without their graph."""
-        return noise[1].detach()
+        sampler = reparametrization_of(self.sampler)
+        if sampler is None:
+            return noise[1].detach()
+        return sampler.at(noise, **sampler.checked(**params)).detach()
 
     def numbers(self, params: Gradients) -> int:
         """The size of one sample, or of the parameters where they are larger."""
@@ -125,3 +135,12 @@ class Pathwise(Estimator):
             "Where axes of a parameter belong to one sample, give a class of torch.distributions, such as "
             "Pathwise(MultivariateNormal), or a function from the parameters to a Distribution"
         )
+
+
+def _with_graph(values: Tensor) -> Tensor:
+    if not values.requires_grad:
+        raise ValueError(
+            "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not differentiable. "
+            "The score function needs neither"
+        )
+    return values
