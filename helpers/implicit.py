@@ -92,16 +92,16 @@ def _within_limits(distribution: Distribution) -> None:
     for name, value in _concentrations(distribution):
         half = " / 2" if name.startswith("df") else ""
         allowed = f">= {_SMALLEST}, below which torch's samples underflow"
-        validate.within(name + half, value, math.nextafter(_SMALLEST, 0), math.inf, allowed)
+        validate.within(name + half, value, 0.999 * _SMALLEST, math.inf, allowed)
     if isinstance(distribution, Beta | Dirichlet):
         both = distribution.concentration if isinstance(distribution, Dirichlet) else None
         one = distribution.concentration1 if both is None else both
         rest = distribution.concentration0 if both is None else both.sum(-1, keepdim=True) - both
         larger, smaller = torch.maximum(one, rest), torch.minimum(one, rest)
-        bad = (larger > _LARGEST_BETA) & (smaller < 6)
+        bad = (larger > _LARGEST_BETA) & (smaller <= 6)
         if bad.any():
             raise ValueError(
-                f"concentrations must be at most {_LARGEST_BETA:g} next to one below 6, as torch's derivative is wrong "
+                f"concentrations must be at most {_LARGEST_BETA:g} next to one up to 6, as torch's derivative is wrong "
                 f"beyond that, got {larger[bad][0].item():.6g} next to {smaller[bad][0].item():.6g}"
             )
 
@@ -117,7 +117,7 @@ def rsample(
 
     `distribution` is a class of `torch.distributions`, or a function from the parameters to a Distribution, with
     `rsample`. `partial(rsample, Gamma)` is a sampler. A concentration below 0.01 (df below 0.02), and for Beta and
-    Dirichlet one above 1000 next to one below 6, raises ValueError: torch's samples or derivatives are wrong there.
+    Dirichlet one above 1000 next to one up to 6, raises ValueError: torch's samples or derivatives are wrong there.
     Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.
     """
     is_class = isinstance(distribution, type) and issubclass(distribution, Distribution)
@@ -135,11 +135,13 @@ def rsample(
         return q
 
     q = at(at_least_float32(narrow))
-    if isinstance(q.base_dist if isinstance(q, Independent) else q, _BY_GAMMA):
+    by_gamma = isinstance(q.base_dist if isinstance(q, Independent) else q, _BY_GAMMA)
+    if by_gamma:
         q = at(torch.float64)
         _within_limits(q.base_dist if isinstance(q, Independent) else q)
     with drawing_from(generator):
-        return q.rsample(torch.Size(sample_shape)).to(narrow)
+        z = q.rsample(torch.Size(sample_shape))
+    return (_FirstDerivativeOnly.apply(z) if by_gamma else z).to(narrow)
 
 
 def _phi(x: Tensor) -> Tensor:

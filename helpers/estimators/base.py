@@ -162,14 +162,14 @@ def checked_samples(z: Tensor, n: int) -> Tensor:
     return z
 
 
-def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int]) -> Gradients:
+def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int], axes: int = 0) -> Gradients:
     """Each parameter as a leaf of shape (n, ...), so one backward pass gives n separate gradients.
 
-    The copies share memory. Batch axes are padded to a common number, so that they still broadcast behind the sample
-    axis; the last `event_dims[name]` axes belong to one sample and are left alone.
+    The copies share memory. Batch axes are padded to a common number, at least `axes`, so they still broadcast behind
+    the sample axis; the last `event_dims[name]` axes belong to one sample and are left alone.
     """
     batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in params.items()}
-    widest = len(validate.broadcast(batches))
+    widest = max(axes, len(validate.broadcast(batches)))
     leaves = {}
     for name, value in params.items():
         padding = (1,) * (widest - len(batches[name]))
@@ -200,7 +200,8 @@ def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
     """d values_i / d leaf for each i, shape (n, *leaf.shape), whatever function of the leaves the values are.
 
     The gradient of sum_i w_i values_i is linear in w, so its derivative with respect to w is one column of the
-    Jacobian for each element of a leaf, and no copies of the parameters are needed.
+    Jacobian for each element of a leaf, and no copies of the parameters are needed. Raises NotImplementedError where
+    torch cannot differentiate that gradient again.
     """
     weights = torch.ones_like(values, requires_grad=True)
     found = {}
@@ -209,12 +210,20 @@ def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
         if total is None or not total.requires_grad:
             found[name] = values.new_zeros(len(values), *leaf.shape)
             continue
-        columns = [
-            torch.autograd.grad(element, weights, retain_graph=True, materialize_grads=True)[0]
-            for element in total.reshape(-1)
-        ]
+        elements = total.reshape(-1)
+        columns = [torch.autograd.grad(e, weights, retain_graph=True, allow_unused=True)[0] for e in elements]
+        if any(column is None for column in columns) or _differ(torch.stack(columns, 1), elements):
+            raise NotImplementedError(
+                f"the derivative with respect to {name!r} must be differentiable itself, which torch's is not here, as "
+                "for samples of Beta and Dirichlet: give the class in place of a function, such as Pathwise(Dirichlet)"
+            )
         found[name] = torch.stack(columns, 1).reshape(len(values), *leaf.shape)
     return found
+
+
+def _differ(rows: Tensor, total: Tensor) -> bool:
+    """Whether the rows do not add up to the total: torch gives 0 for a path that it cannot differentiate again."""
+    return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max()).any())
 
 
 def partial_derivatives(f: WithParams, z: Tensor, params: Gradients, n: int) -> Gradients:

@@ -55,19 +55,27 @@ def name_of(family: Family) -> str:
 
 def event_dims(family: Family, params: Gradients) -> dict[str, int]:
     """How many axes of each parameter of a class belong to one sample; ValueError for a name that is no parameter."""
-    domains, known, found = family.arg_constraints, signature(family).parameters, {}
-    for name in params:
-        if name not in known:
+    found = {}
+    for name, value in params.items():
+        if name not in signature(family).parameters:
             raise ValueError(f"params must name arguments of {name_of(family)}, got {name!r}")
-        domain = domains.get(name) if isinstance(domains, Mapping) else None
+        domain = _domain_of(family, name, params)
         if domain is None or constraints.is_dependent(domain):
             raise ValueError(
-                f"params must name arguments with a fixed domain, got {name!r} of {name_of(family)}. Where the support "
-                f"does not depend on it, give a function, such as lambda {name}: {name_of(family)}(...)"
+                f"params must name arguments whose domain torch states, got {name!r} of {name_of(family)}: give a "
+                f"function from the parameters to the distribution, such as lambda {name}: {name_of(family)}(...)"
             )
-        found[name] = domain.event_dim
+        found[name] = min(domain.event_dim, value.dim())
     validate.broadcast({name: params[name].shape[: params[name].dim() - found[name]] for name in params})
     return found
+
+
+def _domain_of(family: Family, name: str, params: Gradients) -> constraints.Constraint | None:
+    """The domain of an argument of a class; where it depends on other arguments, that at these parameters."""
+    domains = family.arg_constraints
+    if not isinstance(domains, Mapping):
+        domains = at_own_shape(family, params).arg_constraints
+    return domains.get(name) if isinstance(domains, Mapping) else None
 
 
 def at_own_shape(family: Family, params: Gradients) -> Distribution:
@@ -86,7 +94,7 @@ def at_own_shape(family: Family, params: Gradients) -> Distribution:
 def check_domains(family: Family, params: Gradients) -> None:
     """Raise ValueError where a parameter of a class is outside its domain; a function checks its own."""
     for name, value in params.items():
-        domain = family.arg_constraints[name]
+        domain = _domain_of(family, name, params)
         if not domain.check(value).all():
             raise ValueError(f"{name} must satisfy {domain}, got {value}")
 
@@ -114,11 +122,17 @@ def check_derivative(family: Family, params: Gradients) -> Distribution:
 
 def _move(ends: list[Tensor], leaves: Gradients) -> bool:
     """Whether one of these numbers has a derivative other than 0 with respect to a parameter."""
-    finite = [end[end.isfinite()].sum() for end in ends if isinstance(end, Tensor) and end.requires_grad]
-    if not finite:
-        return False
-    slopes = [torch.autograd.grad(end, list(leaves.values()), allow_unused=True, retain_graph=True) for end in finite]
-    return any(slope is not None and (slope != 0).any() for each in slopes for slope in each)
+    for end in ends:
+        if end.requires_grad:
+            finite = end[end.isfinite()]
+            # Unequal weights, as the derivatives of several ends may cancel: probabilities sum to 1.
+            weights = 1 + (0.618 * torch.arange(len(finite), device=end.device)) % 1
+            slopes = torch.autograd.grad(
+                (finite * weights).sum(), list(leaves.values()), allow_unused=True, retain_graph=True
+            )
+            if any(slope is not None and (slope != 0).any() for slope in slopes):
+                return True
+    return False
 
 
 def _ends_of_support(q: Distribution) -> list[Tensor]:
@@ -156,6 +170,12 @@ def _arguments_on_an_edge(q: Distribution) -> Iterator[tuple[str, Tensor]]:
             edge = (value <= 0) if name == "rate" else (value <= 0) | (value >= 1)
             if edge.any():
                 yield name, value[edge]
+
+
+def numbers_of_sample(family: Family, params: Gradients) -> int:
+    """The size of one sample, or of the largest parameter where that is larger."""
+    q = at_own_shape(family, params)
+    return max(q.batch_shape.numel() * q.event_shape.numel(), *(value.numel() for value in params.values()))
 
 
 def class_in(sampler: object) -> type[Distribution] | None:

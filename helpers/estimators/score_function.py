@@ -55,16 +55,10 @@ class ScoreFunction(Estimator):
         families.check_derivative(self.distribution, params)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
-        """The samples z."""
-        with torch.no_grad():
-            q = families.at_own_shape(self.distribution, params)
-            standard = standard_noise_of(q)
-            if standard is not None:
-                kind, shape, to_samples = standard
-                like = next(iter(params.values()))
-                return to_samples(kind.draw((n, *shape), like, generator)).to(like.dtype)
-            with drawing_from(generator) if generator is not None else nullcontext():
-                return checked_samples(q.sample((n,)), n)
+        """The samples z themselves: q_phi is used through its density only."""
+        q = families.at_own_shape(self.distribution, params)
+        with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
+            return checked_samples(q.sample((n,)), n)
 
     def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
         """Normal noise for a normal distribution, uniform numbers for others with an inverse CDF, else ValueError."""
@@ -101,6 +95,4 @@ class ScoreFunction(Estimator):
 
     def numbers(self, params: Gradients) -> int:
         """The size of one sample, or of the parameters where they are larger."""
-        q = families.at_own_shape(self.distribution, params)
-        largest = max(value.numel() for value in params.values())
-        return max(largest, q.batch_shape.numel() * q.event_shape.numel())
+        return families.numbers_of_sample(self.distribution, params)

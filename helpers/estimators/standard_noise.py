@@ -27,4 +27,5 @@ def standard_noise_of(q: Distribution) -> tuple[Noise, torch.Size, Callable[[Ten
         q.icdf(torch.full(q.batch_shape, 0.5))
     except NotImplementedError:
         return None
-    return uniform, q.batch_shape + q.event_shape, q.icdf
+    # in float64, as some inverse CDFs of torch subtract 1/2 from u first
+    return uniform, q.batch_shape + q.event_shape, lambda u: q.icdf(u.double())
