@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers import validate
+from helpers.estimate import Moments, moments_of
 from helpers.randomness import Noise
 from helpers.threads import plain_torch
 from helpers.validate import Number
@@ -97,6 +98,10 @@ class Estimator(ABC):
         """How many numbers the largest tensor has that one gradient needs."""
         return numbers_of(params)
 
+    def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
+        """What `estimate_gradient` adds up: n, mean and sum of squared deviations of the per-sample gradients."""
+        return moments_of(checked_gradients(self(f, params, n, generator), params, n))
+
 
 def numbers_of(params: Gradients) -> int:
     """How many numbers the shape has to which the parameters broadcast, or the largest of them where they do not."""
@@ -152,6 +157,32 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
     if bad:
         raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
     return values
+
+
+def checked_gradients(gradients: Gradients, params: Params, n: int) -> Gradients:
+    """The gradients, or TypeError or ValueError unless they are n real samples for each parameter, in its shape."""
+    validate.instance("what estimator returns", gradients, Mapping, "a mapping of names to tensors")
+    validate.same_names("what estimator returns", gradients, params)
+    checked_means(gradients, n)
+    for name, g in gradients.items():
+        shape = (n, *getattr(params[name], "shape", ()))
+        if g.shape != shape:
+            raise ValueError(f"estimator must return gradients of {name!r} of shape {shape}, got {tuple(g.shape)}")
+    return gradients
+
+
+def checked_means(samples: Gradients, n: int) -> Gradients:
+    """The samples, or TypeError or ValueError unless each name has n real floating samples on the first axis."""
+    validate.instance("the samples", samples, Mapping, "a mapping of names to tensors")
+    if not samples:
+        raise ValueError("the samples must have at least one name, got an empty mapping")
+    for name, values in samples.items():
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(f"the samples of {name!r} must be real floating numbers, got {got}")
+        if values.dim() == 0 or len(values) != n:
+            raise ValueError(f"the samples of {name!r} must be {n} on the first axis, got shape {tuple(values.shape)}")
+    return samples
 
 
 def checked_samples(z: Tensor, n: int) -> Tensor:
