@@ -94,7 +94,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class Compiled(Estimator):
     """The gradients of `estimator`, all that follows the noise compiled into one pass over it.
 
     `estimator` is a `Pathwise` with a `Reparametrization` or a `ScoreFunction` with a class of `torch.distributions`.
@@ -121,8 +121,7 @@ class Compiled:
         values, noise = self._noise(f, params, n, generator)
         with plain_torch(noise.device):
             gradients, total = self._run(_gradients, f, noise, values)
-            finite = [total, *(g.sum() for g in gradients.values())]
-            if not torch.stack([t.double() for t in map(torch.sum, finite)]).isfinite().all():
+            if not total.isfinite():
                 return self._plain(f, noise, values)
         return gradients
 
@@ -141,6 +140,26 @@ class Compiled:
                 found.append(moments_of(self._plain(f, noise[whole:], values)))
         first, *rest = found
         return {name: pooled(first[name], rest[0][name]) for name in first} if rest else first
+
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+        """That of `estimator`."""
+        return self.estimator.noise(params, n, generator)
+
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """Those of `estimator` at given noise, not compiled."""
+        return self.estimator.gradients(f, noise, params)
+
+    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+        """Those of `estimator`."""
+        return self.estimator.samples(noise, params)
+
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError where `estimator` does."""
+        self.estimator.check(params, n)
+
+    def numbers(self, params: Gradients) -> int:
+        """Those of `estimator`."""
+        return self.estimator.numbers(params)
 
     def _noise(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Gradients, Tensor]:
         """Checked parameters and the noise of the plain estimator, tried on two samples for the sake of its errors."""
