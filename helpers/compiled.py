@@ -171,7 +171,11 @@ class Compiled(Estimator):
         with plain_torch(next(iter(values.values())).device):
             noise = self.estimator.noise(values, n, generator)
             before = torch.get_rng_state()
-            self._plain(f, noise[:2], values)
+            try:
+                self._plain(f, noise[:2], values)
+            except (TypeError, ValueError):
+                self._plain(f, noise, values)  # so that the message speaks of n samples
+                raise
             if generator is not None and not before.equal(torch.get_rng_state()):
                 raise RuntimeError("can't compile an f that draws random numbers, use the estimator as it is")
         return values, noise
