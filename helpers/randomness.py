@@ -61,8 +61,8 @@ class Noise(Protocol):
     def mirror(self, eps: Tensor) -> Tensor:
         """F^-1(1 - F(eps)) for the CDF F: distributed as eps, and as opposite to it as possible."""
 
-    def inverse_cdf(self, u: Tensor) -> Tensor:
-        """F^-1(u) for u in (0, 1): distributed as the noise if u is uniform."""
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
+        """F^-1(u) for u in (0, 1), computed in the dtype of u and returned in `dtype`, within its open range."""
 
 
 class StandardNormal:
@@ -76,9 +76,9 @@ class StandardNormal:
         """-eps."""
         return -eps
 
-    def inverse_cdf(self, u: Tensor) -> Tensor:
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
         """Phi^-1(u)."""
-        return torch.special.ndtri(u)
+        return torch.special.ndtri(u).to(dtype)
 
 
 class Uniform:
@@ -92,9 +92,9 @@ class Uniform:
         """1 - eps."""
         return (1 - eps).clamp_(max=1 - torch.finfo(eps.dtype).eps / 2)
 
-    def inverse_cdf(self, u: Tensor) -> Tensor:
-        """The point u itself."""
-        return u
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
+        """The point u itself, which must not be rounded to 1."""
+        return u.to(dtype).clamp_(max=1 - torch.finfo(dtype).eps / 2)
 
 
 class StandardGumbel:
@@ -113,9 +113,9 @@ class StandardGumbel:
         far = torch.log1p(-torch.exp(-exponential))
         return -torch.log(-torch.where(exponential < 0.7, near, far))
 
-    def inverse_cdf(self, u: Tensor) -> Tensor:
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
         """-log(-log(u))."""
-        return -torch.log(-torch.log(u))
+        return -torch.log(-torch.log(u)).to(dtype)
 
 
 standard_normal, uniform, standard_gumbel = StandardNormal(), Uniform(), StandardGumbel()

@@ -87,9 +87,15 @@ class Reparametrization:
 
     def draw(self, arguments: Mapping[str, Any], sample_shape: Sequence[int], generator: Generator | None) -> Tensor:
         """The noise for `sample_shape` samples at these arguments, which `checked` made."""
+        like = next(value for value in arguments.values() if isinstance(value, Tensor))
+        return self.noise.draw(self.size(arguments, sample_shape, generator), like, generator)
+
+    def size(
+        self, arguments: Mapping[str, Any], sample_shape: Sequence[int] = (), generator: Generator | None = None
+    ) -> tuple[int, ...]:
+        """The shape of the noise of these arguments, which `checked` made, and of the samples."""
         tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
-        size = size_of(sample_shape, generator, **tensors)
-        return self.noise.draw(size, next(iter(tensors.values())), generator)
+        return size_of(sample_shape, generator, **tensors)
 
     def at(self, eps: Tensor, **arguments: Any) -> Tensor:
         """g(eps, **arguments) in the dtype of the parameters, half precision being rounded after g.

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimate import Moments, moments_of
+from helpers.randomness import Noise
 from helpers.threads import plain_torch
 from helpers.validate import Number
 
@@ -73,6 +74,17 @@ class Estimator(ABC):
     @abstractmethod
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
         """Everything random that n samples of the gradient need."""
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """The parameter-free noise that `noise` is made of, and its shape for one sample; ValueError if there is none.
+
+        It is what antithetic pairs mirror, what quasi-Monte-Carlo points replace and what a compiled pass starts from.
+        """
+        raise ValueError(f"estimator must draw a noise whose inverse CDF is known, got {self}")
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Any:
+        """What `noise` returns, made of standard noise eps of shape (n, *shape)."""
+        raise NotImplementedError(f"{type(self).__name__} has no standard noise")
 
     @abstractmethod
     def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimators.base import Estimator, Gradients, Objective
-from helpers.randomness import open_uniform
+from helpers.randomness import Noise, open_uniform, uniform
 from helpers.reparametrize import size_of
 from helpers.validate import Number
 
@@ -24,6 +24,14 @@ class BinaryEstimator(Estimator):
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError unless the only parameter is `logits`."""
         validate.same_names("params", params, {"logits": None})
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """One uniform number for each coordinate."""
+        return uniform, params["logits"].shape
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+        """The uniform numbers u."""
+        return eps
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
         """One uniform number u for each of n samples of each coordinate."""

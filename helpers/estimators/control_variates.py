@@ -25,6 +25,7 @@ from helpers.estimators.base import (
 )
 from helpers.estimators.families import Family
 from helpers.estimators.score_function import ScoreFunction
+from helpers.randomness import Noise
 from helpers.threads import plain_torch
 from helpers.validate import Number
 
@@ -135,6 +136,14 @@ class ControlVariate(Estimator):
         if self.coefficient is None:
             validate.integer("n", n, 4)
         self.estimator.check(params, n)
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """That of `estimator`."""
+        return self.estimator.standard_noise(params)
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Any:
+        """What `estimator` makes of it."""
+        return self.estimator.noise_from(eps, params)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
         """The noise of `estimator`, at which both f and h are evaluated."""

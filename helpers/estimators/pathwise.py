@@ -21,7 +21,7 @@ from helpers.estimators.base import (
     rows_of_jacobian,
 )
 from helpers.estimators.families import Family
-from helpers.randomness import drawing_from
+from helpers.randomness import Noise, drawing_from
 from helpers.reparametrize import reparametrization_of
 
 # Samples with the graph to the leaves that they were made from.
@@ -83,6 +83,17 @@ class Pathwise(Estimator):
                 return leaves, self.sampler(**leaves, validate_args=False).rsample()
             leaves = own_leaves(params)
             return leaves, families.at_own_shape(self.sampler, leaves).rsample((n,))
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """The noise of a `Reparametrization` and its shape for one sample; ValueError for other samplers."""
+        sampler = reparametrization_of(self.sampler)
+        if sampler is None:
+            return super().standard_noise(params)
+        return sampler.noise, torch.Size(sampler.size(sampler.checked(**params)))
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+        """The noise eps itself."""
+        return eps
 
     def gradients(self, f: Objective, noise: Tensor | Path, params: Gradients) -> Gradients:
         """The derivative of f(z) for each sample."""

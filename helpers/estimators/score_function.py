@@ -21,7 +21,8 @@ from helpers.estimators.base import (
     rows_of_jacobian,
 )
 from helpers.estimators.families import Family
-from helpers.randomness import drawing_from
+from helpers.estimators.standard_noise import standard_noise_of
+from helpers.randomness import Noise, drawing_from
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ class ScoreFunction(Estimator):
         q = families.at_own_shape(self.distribution, params)
         with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
             return checked_samples(q.sample((n,)), n)
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """Normal noise for a normal distribution, uniform numbers for others with an inverse CDF, else ValueError."""
+        standard = standard_noise_of(families.at_own_shape(self.distribution, params))
+        return super().standard_noise(params) if standard is None else standard[:2]
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+        """The samples z at this noise."""
+        _, _, to_samples = standard_noise_of(families.at_own_shape(self.distribution, params))
+        return to_samples(eps).to(next(iter(params.values())).dtype)
 
     def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
         """(f(z) - baseline) times the score."""

@@ -210,7 +210,7 @@ def test_noise_its_mirror_image_and_its_inverse_cdf(name: str, dtype: torch.dtyp
     inside = eps[law.cdf(eps).ravel() < 0.9]  # beyond, a CDF has too few digits to compare by
     np.testing.assert_allclose(law.cdf(inside) + law.cdf(noise.mirror(inside)), 1, atol=2e-6)
     u = torch.tensor([1e-6, 0.1, 0.5, 0.9, 1 - 1e-6], dtype=torch.float64)
-    np.testing.assert_allclose(noise.inverse_cdf(u), law.ppf(u), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(noise.inverse_cdf(u, u.dtype), law.ppf(u), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -225,6 +225,12 @@ def test_noise_and_its_mirror_image_are_finite_at_the_ends(
         eps = noise.draw((2, 3), torch.empty(0, dtype=dtype), None)
         assert noise.mirror(eps).isfinite().all()
         torch.testing.assert_close(noise.mirror(noise.mirror(eps)), eps, rtol=1e-3, atol=1e-3)
+        outermost = torch.tensor([2.0**-54, 1 - 2.0**-53], dtype=torch.float64)
+        points = noise.inverse_cdf(outermost, dtype)
+        assert points.dtype == dtype
+        assert points.isfinite().all()
+        if noise is uniform:
+            assert ((points > 0) & (points < 1)).all()
 
 
 @pytest.mark.parametrize("name", MAPS)
