@@ -37,7 +37,9 @@ class Estimate:
     def __post_init__(self) -> None:
         validate.integer("n", self.n, 2)
         for name in ("mean", "variance"):
-            object.__setattr__(self, name, torch.as_tensor(getattr(self, name), dtype=torch.float64))
+            value = getattr(self, name)
+            device = value.device if isinstance(value, Tensor) else "cpu"
+            object.__setattr__(self, name, torch.as_tensor(value, dtype=torch.float64, device=device))
         if self.variance.shape != self.mean.shape:
             shapes = f"{tuple(self.mean.shape)}, got {tuple(self.variance.shape)}"
             raise ValueError(f"variance must have the shape of mean, shape {shapes}")

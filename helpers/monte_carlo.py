@@ -65,12 +65,12 @@ def estimate_gradient(
     validate.instance("f", f, Callable, "a function")
     validate.instance("estimator", estimator, Callable, "a function")
     n, values = validate.integer("n", n, 2), checked_params(params)
-    ours = isinstance(estimator, Estimator)
-    if ours:
-        estimator.check(values, n)
-    if chunk_size is None:
-        chunk_size = max(4, CHUNK_SIZE // max(1, estimator.numbers(values) if ours else numbers_of(values)))
-    device = next(iter(values.values())).device
+    device, ours = next(iter(values.values())).device, isinstance(estimator, Estimator)
+    with plain_torch(device):
+        if ours:
+            estimator.check(values, n)
+        numbers = estimator.numbers(values) if ours else numbers_of(values)
+    chunk_size = max(4, CHUNK_SIZE // max(1, numbers)) if chunk_size is None else chunk_size
     moments = partial(_moments_of_gradients, f, estimator, values if ours else params, device)
     return _estimates(moments, n, seed, chunk_size, executor, progress, device)
 

@@ -59,8 +59,8 @@ class Estimator(ABC):
         """
         check_call(f, n, generator)
         values = checked_params(params)
-        self.check(values, n)
         with plain_torch(next(iter(values.values())).device):
+            self.check(values, n)
             noise = self.noise(values, n, generator)
             gradients = self.gradients(objective(f, values), noise, values)
             if isinstance(f, WithParams):
@@ -127,7 +127,8 @@ def checked_params(params: Params) -> Gradients:
     for name in params:
         validate.instance("the name of a parameter", name, str, "a string")
     tensors = zip(params, validate.tensors(**params), strict=True)
-    return {name: value.detach().clone() if value.is_inference() else value.detach() for name, value in tensors}
+    with torch.inference_mode(False):
+        return {name: value.clone() if value.is_inference() else value.detach() for name, value in tensors}
 
 
 def objective(f: Objective, params: Gradients) -> Objective:

@@ -120,8 +120,8 @@ def test_event_dimensions_belong_to_one_sample(estimator: Any) -> None:
     f = lambda z: shapes.append(z.shape[1:]) or sum_of_squares(z)  # noqa: E731
     found = estimator(f, {"loc": LOC, "scale_tril": TRIL}, 200_000, generator())
     assert set(shapes) == {(3,)}
-    agrees(found["loc"], 2 * LOC, fault=0.1)
-    agrees(found["scale_tril"].tril(), 2 * TRIL, fault=0.15)
+    agrees(found["loc"], 2 * LOC, fault=0.25)
+    agrees(found["scale_tril"].tril(), 2 * TRIL, fault=0.5)
 
 
 def test_a_sampler_that_pairs_the_copies_is_refused() -> None:
