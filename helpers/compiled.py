@@ -94,7 +94,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class Compiled(Estimator):
     """The gradients of `estimator`, all that follows the noise compiled into one pass over it.
 
     `estimator` is a `Pathwise` with a `Reparametrization` or a `ScoreFunction` with a class of `torch.distributions`.
@@ -121,8 +121,7 @@ class Compiled:
         values, noise = self._noise(f, params, n, generator)
         with plain_torch(noise.device):
             gradients, total = self._run(_gradients, f, noise, values)
-            finite = [total, *(g.sum() for g in gradients.values())]
-            if not torch.stack([t.double() for t in map(torch.sum, finite)]).isfinite().all():
+            if not total.isfinite():
                 return self._plain(f, noise, values)
         return gradients
 
@@ -142,6 +141,26 @@ class Compiled:
         first, *rest = found
         return {name: pooled(first[name], rest[0][name]) for name in first} if rest else first
 
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+        """That of `estimator`."""
+        return self.estimator.noise(params, n, generator)
+
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """Those of `estimator` at given noise, not compiled."""
+        return self.estimator.gradients(f, noise, params)
+
+    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+        """Those of `estimator`."""
+        return self.estimator.samples(noise, params)
+
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError where `estimator` does."""
+        self.estimator.check(params, n)
+
+    def numbers(self, params: Gradients) -> int:
+        """Those of `estimator`."""
+        return self.estimator.numbers(params)
+
     def _noise(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Gradients, Tensor]:
         """Checked parameters and the noise of the plain estimator, tried on two samples for the sake of its errors."""
         check_call(f, n, generator)
@@ -152,7 +171,11 @@ class Compiled:
         with plain_torch(next(iter(values.values())).device):
             noise = self.estimator.noise(values, n, generator)
             before = torch.get_rng_state()
-            self._plain(f, noise[:2], values)
+            try:
+                self._plain(f, noise[:2], values)
+            except (TypeError, ValueError):
+                self._plain(f, noise, values)  # so that the message speaks of n samples
+                raise
             if generator is not None and not before.equal(torch.get_rng_state()):
                 raise RuntimeError("can't compile an f that draws random numbers, use the estimator as it is")
         return values, noise

@@ -91,7 +91,9 @@ def get_graph(root: Any, **names: Tensor) -> Graph:
         validate.instance(name, tensor, Tensor, "a tensor")
     if isinstance(root, Tensor):
         if not root.requires_grad:
-            raise ValueError(f"root must carry a graph, got a tensor of {_shape(root)} that does not require grad")
+            raise ValueError(
+                f"root must carry a graph, got a tensor of shape {_shape(root)} that does not require grad"
+            )
         if root.grad_fn is None:
             _refuse_unknown(names, [root], [])
             return Graph({0: Node(_leaf_lines(root, names), True, ())})
@@ -127,7 +129,9 @@ def _refuse_unknown(names: dict[str, Tensor], leaves: list[Tensor], functions: l
     known = {id(leaf) for leaf in leaves} | {id(function) for function in functions}
     for name, tensor in names.items():
         if not {id(tensor), id(tensor.grad_fn)} & known:
-            raise ValueError(f"{name} must be a tensor of the graph, got one of {_shape(tensor)} that is not in it")
+            raise ValueError(
+                f"{name} must be a tensor of the graph, got one of shape {_shape(tensor)} that is not in it"
+            )
 
 
 def _keep(function: Any) -> None:

@@ -181,10 +181,15 @@ def inverse_cdf(
 class _LogOfCopies(torch.autograd.Function):
     """log(x) computed for one of the copies where x was expanded: the logarithms of all take as long as the rest."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
+    def forward(x: Tensor) -> Tensor:
         return torch.log(validate.distinct(x)).expand_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Tensor:

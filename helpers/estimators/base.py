@@ -151,8 +151,6 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
     if values.is_complex():
         raise TypeError(f"f must return real numbers, got {values.dtype}")
     values = values.to(dtype)
-    if validate.tracing.active:  # `helpers.compiled` looks at the sum
-        return values
     # One pass looks for trouble, which a sum cannot hide; a slower one counts it.
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
@@ -212,9 +210,8 @@ def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int]
 
 def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Gradients, params: Gradients) -> Gradients:
     """The gradient of weight * value for each sample, in the shape of each parameter; zero where it takes no part."""
-    kept = not validate.tracing.active  # another objective may be evaluated at the same noise
-    gradients = torch.autograd.grad(
-        values, list(leaves.values()), weights.expand_as(values), retain_graph=kept, allow_unused=True
+    gradients = torch.autograd.grad(  # the graph is kept: another objective may be evaluated at the same noise
+        values, list(leaves.values()), weights.expand_as(values), retain_graph=True, allow_unused=True
     )
     result = {}
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):

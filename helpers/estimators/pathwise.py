@@ -52,7 +52,7 @@ class Pathwise(Estimator):
 
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError for bad names or values of a Distribution, or where it has no `rsample`."""
-        if validate.tracing.active or not self._is_family:
+        if not self._is_family:
             return
         if families.is_class(self.sampler):
             families.event_dims(self.sampler, params)

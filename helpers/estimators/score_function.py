@@ -47,8 +47,6 @@ class ScoreFunction(Estimator):
 
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError for bad names or values, or where the score misses a part of the derivative."""
-        if validate.tracing.active:
-            return
         if families.is_class(self.distribution):
             families.event_dims(self.distribution, params)
             families.check_domains(self.distribution, params)
