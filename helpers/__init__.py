@@ -8,6 +8,8 @@ from helpers.monte_carlo import estimate_gradient, estimate_means
 from helpers.randomness import SEED
 from helpers.reparametrize import BernoulliSTE
 
+__version__ = "0.1.0"
+
 __all__ = [
     "SEED",
     "BernoulliSTE",

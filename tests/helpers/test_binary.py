@@ -248,3 +248,10 @@ def test_extreme_logits_stay_finite(estimator: Any, dtype: torch.dtype) -> None:
 def test_bad_input_is_named(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("estimator", [ARM(), DisARM(), REBAR(0.5), RELAX(bumpy)])
+def test_the_samples_have_their_probability(estimator: Any) -> None:
+    params = {"logits": LOGITS}
+    b = estimator.samples(estimator.noise(params, 100_000, generator()), params)
+    agrees(b, torch.sigmoid(LOGITS))

@@ -112,6 +112,7 @@ def test_means_of_any_quantities() -> None:
     for name, expected in {"mean": torch.ones(2), "second": torch.tensor(1.0)}.items():
         assert torch.equal(found[name].mean, again[name].mean)
         assert ((found[name].mean - expected).abs() < 5 * found[name].standard_error).all()
+    assert found["second"].n == 100_000
     assert found["second"].variance == pytest.approx(2.0, rel=0.1)
     score = partial(ScoreFunction(td.Normal), torch.square, {"loc": 1.0, "scale": 1.0})
     one = estimate_means(score, 1000, seed=SEED)
