@@ -4,9 +4,11 @@ from helpers import drawing, estimators, graph, monte_carlo, plots, randomness, 
 from helpers.comparison import compare_estimators
 from helpers.estimate import Estimate, compare
 from helpers.graph import get_graph
-from helpers.monte_carlo import estimate_gradient
+from helpers.monte_carlo import estimate_gradient, estimate_means
 from helpers.randomness import SEED
 from helpers.reparametrize import BernoulliSTE
+
+__version__ = "0.1.0"
 
 __all__ = [
     "SEED",
@@ -16,6 +18,7 @@ __all__ = [
     "compare_estimators",
     "drawing",
     "estimate_gradient",
+    "estimate_means",
     "estimators",
     "get_graph",
     "graph",

@@ -1,4 +1,4 @@
-"""Candidates on trial: bias, variance and cost of several estimators of one gradient, side by side."""
+"""Bias, variance and cost of several estimators of one gradient, side by side."""
 
 import itertools
 import math
@@ -6,14 +6,15 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from inspect import signature
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from helpers import validate
-from helpers.estimate import Estimate, target_of
-from helpers.estimators.base import Estimator, Gradients, Objective, Params, checked_params
+from helpers.estimate import Estimate, moments_of, target_of
+from helpers.estimators.base import Estimator, Gradients, Objective, Params, WithParams, checked_params
 from helpers.randomness import generator_of
 from helpers.threads import one_core
 from helpers.validate import Number
@@ -23,7 +24,7 @@ CALLS = 10
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What one candidate showed; the mappings have an entry for each number: "loc", or "logits[0]" of a vector.
+    """What was measured of one estimator: an entry for each number, "loc", or "logits[0]" of a vector.
 
     `gradient`; `bias`, that less what it should be; `variance` of one sample, with its sum over a vector as
     "logits, sum". `heavy` names the variances whose error is made by a few large samples, and may be too small: their
@@ -52,7 +53,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The trial of each candidate, the reasons of those that failed, and what each number should be; prints a table."""
+    """What was measured of each estimator, the reasons of those that failed, and the goals; prints as a table."""
 
     trials: dict[str, Trial]
     failed: dict[str, str]
@@ -93,45 +94,43 @@ def _rough(value: float) -> str:
     return f"≈ {value:,.{digits}f}" if 1e-3 < value < 1e6 else f"≈ {value:.2e}"
 
 
+class _Call(NamedTuple):
+    gradients: Tensor  # a row for each sample, float64
+    evaluations: float
+    seconds: float
+
+
+# An estimator, or a function without arguments that builds one.
+Candidate = Callable[..., Gradients] | Callable[[], Estimator]
+
+
 def compare_estimators(
     f: Objective,
-    candidates: Mapping[str, Estimator],
+    candidates: Mapping[str, Candidate],
     params: Params,
     n: int = 100_000,
     *,
     exact: Mapping[str, Number] | str,
     seed: int = 0,
 ) -> Trials:
-    """grad_phi E[f(z)] by each of the candidates: bias, variance of one sample, time, and variance x time.
+    """grad_phi E[f(z)] by each of the estimators: bias, variance of one sample, time, and variance x time.
 
     All are called with the same `params`, each CALLS times for n / CALLS samples from streams of its own, in turns;
-    the samples are kept in memory. `exact` has the exact gradient by parameter or, where nobody knows it, names a
-    candidate that is known to be unbiased: a bias is then the difference from its estimate, with the errors of both.
-    A candidate that raises an exception is listed with it; ValueError where all do, or the one that `exact` names.
+    the samples are kept in memory. An estimator may be given as a function without arguments that builds it. `exact`
+    has the exact gradient by parameter or, where nobody knows it, names an estimator that is known to be unbiased: a
+    bias is then the difference from its estimate, with the errors of both. An estimator that cannot be built or run is
+    listed with the reason; ValueError where none can, or not the one that `exact` names.
     """
     validate.instance("f", f, Callable, "a function")
-    validate.instance("candidates", candidates, Mapping, "a mapping of names to estimators")
-    if not candidates:
-        raise ValueError("candidates must not be empty: there is nothing to compare")
-    for name, candidate in candidates.items():
-        validate.instance("the name of a candidate", name, str, "a string")
-        validate.instance(f"candidates[{name!r}]", candidate, Callable, "an estimator, such as Pathwise(sampler)")
+    _check_candidates(candidates)
     values, seed = checked_params(params), validate.integer("seed", seed, 0)
     size = -(-validate.integer("n", n, 10 * CALLS) // CALLS)
     reference, known = _goal(exact, candidates, values)
-    calls: dict[str, list[_Call]] = {name: [] for name in candidates}
-    failed: dict[str, str] = {}
-    for i, (number, name) in itertools.product(range(CALLS), enumerate(candidates)):
-        if name not in failed:
-            try:
-                generator = generator_of(seed, number * CALLS + i, next(iter(values.values())).device)
-                calls[name].append(_call(f, candidates[name], params, values, size, generator))
-            except Exception as error:  # whatever a reader's f may raise
-                failed[name] = textwrap.shorten(str(error) or type(error).__name__, 64, placeholder=" …")
-    if len(failed) == len(candidates) or reference in failed:
+    calls, failed = _calls(f, candidates, params, values, size, seed)
+    if not calls or reference in failed:
         raise ValueError(f"candidates must leave something to compare, but these failed: {failed}")
-    samples = {name: torch.cat([call.gradients for call in calls[name]]) for name in candidates if name not in failed}
     columns = _columns(values)
+    samples = {name: torch.cat([call.gradients for call in calls[name]]) for name in calls}
     trials, goals = {}, {}
     for name, g in samples.items():
         goal = None if name == reference else samples.get(reference, known)
@@ -142,8 +141,47 @@ def compare_estimators(
     return Trials(trials, failed, goals)
 
 
+def _check_candidates(candidates: Mapping[str, Candidate]) -> None:
+    validate.instance("candidates", candidates, Mapping, "a mapping of names to estimators")
+    if not candidates:
+        raise ValueError("candidates must not be empty: there is nothing to compare")
+    for name, candidate in candidates.items():
+        validate.instance("the name of a candidate", name, str, "a string")
+        validate.instance(f"candidates[{name!r}]", candidate, Callable, "an estimator, such as Pathwise(sampler)")
+
+
+def _calls(
+    f: Objective, candidates: Mapping[str, Candidate], params: Params, values: Gradients, size: int, seed: int
+) -> tuple[dict[str, list[_Call]], dict[str, str]]:
+    """CALLS calls of each estimator, in turns, and the reasons of those that cannot be built or run."""
+    device = next(iter(values.values())).device
+    calls: dict[str, list[_Call]] = {name: [] for name in candidates}
+    failed: dict[str, str] = {}
+    for i, (number, name) in itertools.product(range(CALLS), enumerate(candidates)):
+        if name not in failed:
+            try:
+                estimator = _built(candidates[name])
+                generator = generator_of(seed, number * CALLS + i, device)
+                calls[name].append(_call(f, estimator, params, values, size, generator))
+            except Exception as error:  # whatever a reader's f may raise
+                failed[name] = textwrap.shorten(_reason(error), 64, placeholder=" …")
+    return {name: each for name, each in calls.items() if name not in failed}, failed
+
+
+def _built(candidate: Candidate) -> Callable[..., Gradients]:
+    """The estimator, where it was given as a function without arguments."""
+    return candidate if isinstance(candidate, Estimator) or signature(candidate).parameters else candidate()
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; the type as well where Python's message does not say it, as with KeyError: 'x'."""
+    if isinstance(error, KeyError | AttributeError | IndexError | AssertionError | StopIteration) or not str(error):
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
+    return str(error)
+
+
 def _goal(
-    exact: Mapping[str, Number] | str, candidates: Mapping[str, Estimator], values: Gradients
+    exact: Mapping[str, Number] | str, candidates: Mapping[str, Candidate], values: Gradients
 ) -> tuple[str | None, Tensor | None]:
     """The name of the reference, or the exact gradient as one row of numbers."""
     if isinstance(exact, str):
@@ -167,25 +205,25 @@ def _columns(values: Gradients) -> dict[str, slice]:
     return columns
 
 
-class _Call(NamedTuple):
-    gradients: Tensor  # a row for each sample, float64
-    evaluations: float
-    seconds: float
-
-
 def _call(
-    f: Objective, estimator: Estimator, params: Params, values: Gradients, size: int, generator: Generator
+    f: Objective,
+    estimator: Callable[..., Gradients],
+    params: Params,
+    values: Gradients,
+    size: int,
+    generator: Generator,
 ) -> _Call:
     evaluations = 0
 
-    def counted(z: Tensor) -> Tensor:
+    def counted(*arguments: Any) -> Tensor:
         nonlocal evaluations
-        evaluations += len(z)
-        return f(z)
+        evaluations += len(arguments[0])
+        return f(*arguments)
 
+    watched = WithParams(counted) if isinstance(f, WithParams) else counted
     with one_core():
         start = time.perf_counter()
-        found = {name: g.detach().cpu() for name, g in estimator(counted, params, size, generator).items()}
+        found = {name: g.detach().cpu() for name, g in estimator(watched, params, size, generator).items()}
         seconds = time.perf_counter() - start
     shapes, allowed = {k: (*g.shape,) for k, g in found.items()}, {k: (size, *v.shape) for k, v in values.items()}
     if shapes != allowed:
@@ -193,6 +231,7 @@ def _call(
     gradients = torch.cat([found[name].double().reshape(size, -1) for name in values], 1)
     if not gradients.isfinite().all():
         raise ValueError("gradients must be finite, got NaN or infinity")
+    moments_of(found)  # which refuses those whose squares are out of range
     return _Call(gradients, evaluations / size, seconds / size)
 
 

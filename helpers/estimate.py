@@ -37,7 +37,9 @@ class Estimate:
     def __post_init__(self) -> None:
         validate.integer("n", self.n, 2)
         for name in ("mean", "variance"):
-            object.__setattr__(self, name, torch.as_tensor(getattr(self, name), dtype=torch.float64))
+            value = getattr(self, name)
+            device = value.device if isinstance(value, Tensor) else "cpu"
+            object.__setattr__(self, name, torch.as_tensor(value, dtype=torch.float64, device=device))
         if self.variance.shape != self.mean.shape:
             shapes = f"{tuple(self.mean.shape)}, got {tuple(self.variance.shape)}"
             raise ValueError(f"variance must have the shape of mean, shape {shapes}")
@@ -88,14 +90,42 @@ class Estimate:
 Moments = tuple[int, np.ndarray, np.ndarray]
 
 
+# Squares of smaller or larger numbers leave the range of float64.
+_SMALLEST, _LARGEST = 1e-140, 1e140
+
+
 def moments_of(gradients: Mapping[str, Tensor]) -> dict[str, Moments]:
-    """n, mean and sum of squared deviations of each parameter's samples; ValueError where one is not finite."""
+    """n, mean and sum of squared deviations of each parameter's samples.
+
+    Raises ValueError where a sample is not finite, or where its square is too small or too large for float64.
+    """
     moments = {name: _moments(samples) for name, samples in gradients.items()}
     for name, (n, _, squares) in moments.items():
         if not np.isfinite(squares).all():
             bad = (~gradients[name].isfinite()).reshape(n, -1).any(1).sum().item()
+            if bad == 0:
+                largest = gradients[name].abs().max().item()
+                raise ValueError(_out_of_range(name, f"at most {_LARGEST:.0e}", largest))
             raise ValueError(f"gradients of {name!r} must be finite, got {bad} of {n} samples with NaN or infinity")
+        if (squares < _SMALLEST**2).any():
+            refuse_underflow(name, gradients[name])
     return moments
+
+
+def refuse_underflow(name: str, samples: Tensor) -> None:
+    """Raise ValueError where samples differ by so little that the squares of their differences are 0 in float64."""
+    wide = samples.detach().to(torch.float64)
+    spread = (wide - wide[0]).abs().amax(0)
+    lost = spread[(spread > 0) & (spread < _SMALLEST)]
+    if len(lost):
+        raise ValueError(_out_of_range(name, f"0, or differ by at least {_SMALLEST:.0e}", lost.min().item()))
+
+
+def _out_of_range(name: str, allowed: str, value: float) -> str:
+    return (
+        f"gradients of {name!r} must be {allowed}, because their variance is computed in float64, got {value:.3g}: "
+        "multiply f by a constant"
+    )
 
 
 @np.errstate(over="ignore", invalid="ignore")  # `moments_of` looks for what is not finite

@@ -83,34 +83,55 @@ def get_graph(root: Any, **names: Tensor) -> Graph:
     """The backward graph of `root`, a tensor or a grad_fn, crawled along `next_functions`.
 
     Each node is visited once, however many paths lead to it, and the depth is not limited. Leaves show their shape,
-    value and gradient; `names` gives them names: `get_graph(y, mu=mu, sigma=sigma)`. Raises TypeError for what is
-    neither tensor nor grad_fn, ValueError for a tensor without a graph.
+    value and gradient; sparse, meta and nested ones their shape only. `names` gives names to leaves and to intermediate
+    tensors: `get_graph(y, mu=mu, sigma=sigma)`. Raises TypeError for what is neither tensor nor grad_fn, and ValueError
+    for a tensor without a graph or a name whose tensor is not in the graph.
     """
     for name, tensor in names.items():
         validate.instance(name, tensor, Tensor, "a tensor")
     if isinstance(root, Tensor):
         if not root.requires_grad:
             raise ValueError(
-                f"root must carry a graph, got a tensor of shape {tuple(root.shape)} that does not require grad"
+                f"root must carry a graph, got a tensor of shape {_shape(root)} that does not require grad"
             )
         if root.grad_fn is None:
+            _refuse_unknown(names, [root], [])
             return Graph({0: Node(_leaf_lines(root, names), True, ())})
         root = root.grad_fn
     if not hasattr(root, "next_functions"):
         raise TypeError(f"root must be a tensor or a grad_fn, got {type(root).__name__}")
-    numbers, nodes, todo = {root: 0}, {}, [root]
+    return _crawled(root, names)
+
+
+def _crawled(root: Any, names: dict[str, Tensor]) -> Graph:
+    numbers, nodes, todo, leaves = {root: 0}, {}, [root], []
     for function in todo:
         inputs = [child for child, _ in function.next_functions if child is not None]
         for child in inputs:
             if child not in numbers:
                 numbers[child] = len(todo)
                 todo.append(child)
-        leaf = function.variable if type(function).__name__ == "AccumulateGrad" else None
-        lines = (type(function).__name__,) if leaf is None else _leaf_lines(leaf, names)
-        nodes[numbers[function]] = Node(lines, leaf is not None, tuple(numbers[child] for child in inputs))
+        if type(function).__name__ == "AccumulateGrad":
+            leaves.append(function.variable)
+            lines = _leaf_lines(function.variable, names)
+        else:
+            known = [name for name, tensor in names.items() if tensor.grad_fn is function]
+            lines = (" ".join([type(function).__name__, *known]),)
+        is_leaf = type(function).__name__ == "AccumulateGrad"
+        nodes[numbers[function]] = Node(lines, is_leaf, tuple(numbers[child] for child in inputs))
+    _refuse_unknown(names, leaves, todo)
     if len(nodes) > _DEEP:
         _keep(root)
     return Graph(nodes)
+
+
+def _refuse_unknown(names: dict[str, Tensor], leaves: list[Tensor], functions: list[Any]) -> None:
+    known = {id(leaf) for leaf in leaves} | {id(function) for function in functions}
+    for name, tensor in names.items():
+        if not {id(tensor), id(tensor.grad_fn)} & known:
+            raise ValueError(
+                f"{name} must be a tensor of the graph, got one of shape {_shape(tensor)} that is not in it"
+            )
 
 
 def _keep(function: Any) -> None:
@@ -126,7 +147,14 @@ def _repeated(numbers: list[int]) -> list[int]:
 def _leaf_lines(leaf: Tensor, names: dict[str, Tensor]) -> tuple[str, ...]:
     name = next((name for name, tensor in names.items() if tensor is leaf), "leaf")
     gradient = "None" if leaf.grad is None else _short(leaf.grad)
-    return f"{name} {tuple(leaf.shape)}", f"value = {_short(leaf)}", f"grad = {gradient}"
+    return f"{name} {_shape(leaf)}", f"value = {_short(leaf)}", f"grad = {gradient}"
+
+
+def _shape(tensor: Tensor) -> str:
+    """The shape; of a nested tensor, whose rows differ in length, those of its parts."""
+    if tensor.is_nested:
+        return "[" + ", ".join(str(tuple(part.shape)) for part in tensor.detach().unbind()) + "]"
+    return str(tuple(tensor.shape))
 
 
 def _short(tensor: Tensor) -> str:

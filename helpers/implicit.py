@@ -1,29 +1,59 @@
-"""Implicit reparametrization: a draw made in any way gets the gradient that its distribution function implies.
+"""Implicit reparametrization: a sample made in any way gets the gradient that its CDF implies.
 
 F_phi(z) = u stays what it is when phi moves, so dz/dphi = -(dF_phi(z)/dphi) / q_phi(z). Samplers are called as those of
 `helpers.reparametrize`, and compute in float64 throughout. Source: Figurnov, Mohamed and Mnih 2018.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Beta, Chi2, Dirichlet, Distribution, FisherSnedecor, Gamma, StudentT, VonMises
+from torch.distributions import (
+    Beta,
+    Chi2,
+    Dirichlet,
+    Distribution,
+    FisherSnedecor,
+    Gamma,
+    Independent,
+    StudentT,
+    VonMises,
+)
 from torch.special import erfc, i0e, i1e, ndtri
 
 from helpers import validate
-from helpers.randomness import drawing_from, open_uniform
+from helpers.randomness import at_least_float32, drawing_from, open_uniform
 from helpers.reparametrize import gumbel_max, size_of
 from helpers.validate import Number
+
+
+class _FirstDerivativeOnly(torch.autograd.Function):
+    """x itself in value, with a derivative that cannot be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # so it is with create_graph=True
+            raise NotImplementedError(
+                "implicit samples have first derivatives only: the quotient (dF/dphi) / (dF/dz) is computed at a fixed "
+                "z. Use the score function or `dice` for second derivatives"
+            )
+        return grad_output
 
 
 def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
     """z itself in value; in derivative, dz/dphi = -(dF/dphi) / (dF/dz) for each of `parameters`.
 
-    `cdf(z, *parameters)` is the distribution function F at each element of z, differentiable in z and the parameters.
-    Raises ValueError where F does not increase at a draw. First derivatives only.
+    `cdf(z, *parameters)` is the CDF F at each element of z, differentiable in z and the parameters.
+    Raises ValueError where F does not increase at a sample, and NotImplementedError for a second derivative
+    (`create_graph=True`).
     """
     validate.instance("cdf", cdf, Callable, "a function")
     (z,) = validate.tensors(z=z)
@@ -34,34 +64,84 @@ def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tens
             raise ValueError(f"cdf must return a tensor of shape {tuple(z.shape)}, got {getattr(at, 'shape', at)}")
         (density,) = torch.autograd.grad(at.sum(), z, retain_graph=True)
     if not (density > 0).all():
-        raise ValueError(f"cdf must increase at every draw, got the slope {density.min().item():.6g}")
-    return z.detach() - (at - at.detach()) / density
+        raise ValueError(f"cdf must increase at every sample, got the slope {density.min().item():.6g}")
+    return _FirstDerivativeOnly.apply(z.detach() - (at - at.detach()) / density)
 
 
-# torch draws these from Gamma variables, which underflow in float32 where a concentration is small.
+# torch makes these from Gamma variables, which underflow in float32 where a concentration is small.
 _BY_GAMMA = (Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, StudentT)
+_SMALLEST = 0.01  # below it more than one Gamma variable in 1,000 underflows in float64 too
+_LARGEST_BETA = 1000.0  # beyond it torch's derivative of an unbalanced Beta is off by up to 22 %
+
+
+def _concentrations(distribution: Distribution) -> Iterator[tuple[str, Tensor]]:
+    """The concentrations of the Gamma variables that samples are made of, by the name of the parameter."""
+    if isinstance(distribution, Chi2 | FisherSnedecor | StudentT):
+        for name in ("df", "df1", "df2"):
+            if hasattr(distribution, name):
+                yield name, getattr(distribution, name) / 2
+    elif isinstance(distribution, Beta):
+        yield "concentration1", distribution.concentration1
+        yield "concentration0", distribution.concentration0
+    else:
+        yield "concentration", distribution.concentration
+
+
+def _within_limits(distribution: Distribution) -> None:
+    """Raise ValueError where torch's samples underflow or torch's derivative has less than three digits."""
+    for name, value in _concentrations(distribution):
+        half = " / 2" if name.startswith("df") else ""
+        allowed = f">= {_SMALLEST}, below which torch's samples underflow"
+        validate.within(name + half, value, 0.999 * _SMALLEST, math.inf, allowed)
+    if isinstance(distribution, Beta | Dirichlet):
+        both = distribution.concentration if isinstance(distribution, Dirichlet) else None
+        one = distribution.concentration1 if both is None else both
+        rest = distribution.concentration0 if both is None else both.sum(-1, keepdim=True) - both
+        larger, smaller = torch.maximum(one, rest), torch.minimum(one, rest)
+        bad = (larger > _LARGEST_BETA) & (smaller <= 6)
+        if bad.any():
+            raise ValueError(
+                f"concentrations must be at most {_LARGEST_BETA:g} next to one up to 6, as torch's derivative is wrong "
+                f"beyond that, got {larger[bad][0].item():.6g} next to {smaller[bad][0].item():.6g}"
+            )
 
 
 def rsample(
-    distribution: type[Distribution],
+    distribution: type[Distribution] | Callable[..., Distribution],
     *,
     sample_shape: Sequence[int] = (),
     generator: Generator | None = None,
     **parameters: Number,
 ) -> Tensor:
-    """torch's own differentiable draws, from a generator: Gamma, Beta, Dirichlet (implicit there as well) and others.
+    """torch's own differentiable samples, from a generator: Gamma, Beta, Dirichlet (implicit there as well) and others.
 
-    `partial(rsample, Gamma)` is a sampler. Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.
+    `distribution` is a class of `torch.distributions`, or a function from the parameters to a Distribution, with
+    `rsample`. `partial(rsample, Gamma)` is a sampler. A concentration below 0.01 (df below 0.02), and for Beta and
+    Dirichlet one above 1000 next to one up to 6, raises ValueError: torch's samples or derivatives are wrong there.
+    Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.
     """
-    if not (isinstance(distribution, type) and issubclass(distribution, Distribution) and distribution.has_rsample):
-        raise TypeError(f"distribution must be a class of torch.distributions with rsample, got {distribution!r}")
+    is_class = isinstance(distribution, type) and issubclass(distribution, Distribution)
+    if not (is_class or (callable(distribution) and not isinstance(distribution, type))):
+        raise TypeError(f"distribution must be a class or function with rsample, got {distribution!r}")
     size_of(sample_shape, generator)
     checked = dict(zip(parameters, validate.tensors(**parameters), strict=True))
+    narrow = next((value.dtype for value in checked.values()), torch.get_default_dtype())
+    make = partial(distribution, validate_args=True) if is_class else distribution
+
+    def at(dtype: torch.dtype) -> Distribution:
+        q = make(**{name: value.to(dtype) for name, value in checked.items()})
+        if not isinstance(q, Distribution) or not q.has_rsample:
+            raise TypeError(f"distribution must be a class or function with rsample, got {distribution!r}")
+        return q
+
+    q = at(at_least_float32(narrow))
+    by_gamma = isinstance(q.base_dist if isinstance(q, Independent) else q, _BY_GAMMA)
+    if by_gamma:
+        q = at(torch.float64)
+        _within_limits(q.base_dist if isinstance(q, Independent) else q)
     with drawing_from(generator):
-        dtype = torch.float64 if issubclass(distribution, _BY_GAMMA) else next(iter(checked.values())).dtype
-        wide = {name: value.to(dtype) for name, value in checked.items()}
-        z = distribution(**wide, validate_args=True).rsample(torch.Size(sample_shape))
-    return z.to(next(iter(checked.values())).dtype)
+        z = q.rsample(torch.Size(sample_shape))
+    return (_FirstDerivativeOnly.apply(z) if by_gamma else z).to(narrow)
 
 
 def _phi(x: Tensor) -> Tensor:
@@ -156,7 +236,7 @@ def von_mises(
         concentrations = kappa.double().expand(size)
         x = VonMises(torch.zeros_like(concentrations), concentrations).sample()
         slope = _von_mises_slope(x, concentrations)
-    return (loc.double() + x + slope * (kappa - kappa.detach())).to(loc.dtype)
+    return _FirstDerivativeOnly.apply(loc.double() + x + slope * (kappa - kappa.detach())).to(loc.dtype)
 
 
 def _von_mises_slope(x: Tensor, kappa: Tensor) -> Tensor:

@@ -1,21 +1,32 @@
 """The Monte-Carlo loop: it adds up per-sample gradients in chunks and reports each mean with its standard error."""
 
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from functools import partial, reduce
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimate import CHUNK_SIZE, Estimate, Moments, estimate_of, moments_of, pooled
-from helpers.estimators.base import Estimator, Gradients, Objective, Params
+from helpers.estimators.base import (
+    Estimator,
+    Gradients,
+    Objective,
+    Params,
+    checked_gradients,
+    checked_means,
+    checked_params,
+    numbers_of,
+)
 from helpers.randomness import generator_of
-from helpers.threads import one_core
+from helpers.threads import one_core, plain_torch
 
 # glibc hands freed memory back to the system unless a larger block was freed before. To get it anew, page by page, for
 # each chunk took a fifth of the time. Nothing is touched here, so nothing is used up.
@@ -34,7 +45,7 @@ def _pooled_by_name(one: dict[str, Moments], other: dict[str, Moments]) -> dict[
 
 def estimate_gradient(
     f: Objective,
-    estimator: Estimator,
+    estimator: Estimator | Callable[..., Gradients],
     params: Params,
     n: int = 1000,
     *,
@@ -45,61 +56,114 @@ def estimate_gradient(
 ) -> dict[str, Estimate]:
     """grad_phi E[f(z)] from n samples, as one `Estimate` for each parameter.
 
-    Samples are drawn in n // chunk_size chunks of equal length (within one; a single chunk where n is smaller), chunk i
-    from its own stream of `(seed, i)`, and merged in order: the result depends on `seed`, `n` and `chunk_size` and on
-    nothing else, bit for bit, whichever `executor` does the work. Threads do where none is given. Where no `chunk_size`
-    is given, it is so large that the largest parameter has CHUNK_SIZE numbers in a chunk. Memory does not grow with n.
-    Work of over two seconds shows a progress bar in a terminal and in a notebook, unless `progress` is False or the
-    environment variable TQDM_DISABLE is set.
+    `estimator` is one of `helpers.estimators`, or any function (f, params, n, generator) that returns per-sample
+    gradients under the names of params. Where no `chunk_size` is given, it is so large that the largest tensor of a
+    chunk has about CHUNK_SIZE numbers. See `estimate_means` for the other arguments.
 
     Raises ValueError or TypeError for bad arguments, and ValueError where a gradient is not finite.
     """
     validate.instance("f", f, Callable, "a function")
     validate.instance("estimator", estimator, Callable, "a function")
-    validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
+    n, values = validate.integer("n", n, 2), checked_params(params)
+    device, ours = next(iter(values.values())).device, isinstance(estimator, Estimator)
+    with plain_torch(device):
+        if ours:
+            estimator.check(values, n)
+        numbers = estimator.numbers(values) if ours else numbers_of(values)
+    chunk_size = max(4, CHUNK_SIZE // max(1, numbers)) if chunk_size is None else chunk_size
+    moments = partial(_moments_of_gradients, f, estimator, values if ours else params, device)
+    return _estimates(moments, n, seed, chunk_size, executor, progress, device)
+
+
+def estimate_means(
+    samples_of: Callable[[int, Generator], Mapping[str, Tensor]],
+    n: int = 1000,
+    *,
+    seed: int = 0,
+    chunk_size: int = CHUNK_SIZE,
+    executor: Executor | None = None,
+    progress: bool = True,
+    device: torch.device | str = "cpu",
+) -> dict[str, Estimate]:
+    """The means of n samples of any quantities, as one `Estimate` for each name.
+
+    `samples_of(n, generator)` maps each name to n samples, a real floating tensor of shape (n, ...). Samples are drawn
+    in n // chunk_size chunks of equal length (within one; a single chunk where n is smaller), chunk i from its own
+    stream of `(seed, i)`, and merged in order: the result depends on `seed`, `n` and `chunk_size` and on nothing else,
+    bit for bit, whichever `executor` does the work. Threads do where none is given. Memory does not grow with n.
+    `device` is that of the generator. Work of over two seconds shows a progress bar in a terminal and in a notebook,
+    unless `progress` is False or the environment variable TQDM_DISABLE is set.
+
+    Raises ValueError or TypeError for bad arguments, and ValueError where a sample is not finite.
+    """
+    validate.instance("samples_of", samples_of, Callable, "a function of n and a generator")
+    moments = partial(_moments_of_samples, samples_of)
+    return _estimates(moments, n, seed, chunk_size, executor, progress, torch.device(device))
+
+
+def _moments_of_gradients(
+    f: Objective,
+    estimator: Callable[..., Gradients],
+    params: Params,
+    device: torch.device,
+    n: int,
+    generator: Generator,
+) -> dict[str, Moments]:
+    if isinstance(estimator, Estimator):
+        return estimator.moments(f, params, n, generator)
+    with plain_torch(device):
+        return moments_of(checked_gradients(estimator(f, params, n, generator), params, n))
+
+
+def _moments_of_samples(
+    samples_of: Callable[[int, Generator], Mapping[str, Tensor]], n: int, generator: Generator
+) -> dict[str, Moments]:
+    with plain_torch(generator.device):
+        return moments_of(checked_means(samples_of(n, generator), n))
+
+
+def _estimates(
+    moments: Callable[[int, Generator], dict[str, Moments]],
+    n: int,
+    seed: int,
+    chunk_size: int,
+    executor: Executor | None,
+    progress: bool,
+    device: torch.device,
+) -> dict[str, Estimate]:
+    """The loop: chunks of samples, each from its own stream, whose moments are pooled in order."""
     validate.instance("executor", executor, Executor | None, "a concurrent.futures.Executor or None")
     validate.instance("progress", progress, bool, "True or False")
-    n = validate.integer("n", n, 2)
-    seed = validate.integer("seed", seed, 0)
-    if chunk_size is None:
-        largest = max((value.numel() for value in params.values() if isinstance(value, Tensor)), default=1)
-        chunk_size = max(2, CHUNK_SIZE // max(1, largest))
+    n, seed = validate.integer("n", n, 2), validate.integer("seed", seed, 0)
     chunks = max(1, n // validate.integer("chunk_size", chunk_size, 2))
     tasks = ((i, n // chunks + (i < n % chunks)) for i in range(chunks))
-    run = partial(_chunk, f, estimator, params, seed)
+    run = partial(_chunk, moments, seed, device)
+    if isinstance(executor, ProcessPoolExecutor):
+        _check_picklable(run)
     threads = torch.get_num_threads()
     own = ThreadPoolExecutor(threads) if executor is None and chunks > 1 else nullcontext(executor)
     with one_core(), own as pool, closing(_in_order(pool, run, tasks)) as results:
-        pooled = reduce(_pooled_by_name, _with_bar(results, n) if progress else results)
-    return {name: estimate_of(moments) for name, moments in pooled.items()}
+        found = reduce(_pooled_by_name, _with_bar(results, n) if progress else results)
+    return {name: estimate_of(m) for name, m in found.items()}
 
 
-def _chunk(f: Objective, estimator: Estimator, params: Params, seed: int, task: tuple[int, int]) -> dict[str, Moments]:
+def _chunk(
+    moments: Callable[[int, Generator], dict[str, Moments]], seed: int, device: torch.device, task: tuple[int, int]
+) -> dict[str, Moments]:
     i, size = task
-    device = next((value.device for value in params.values() if isinstance(value, Tensor)), "cpu")
     with one_core():
-        if hasattr(estimator, "moments"):  # of `helpers.compiled`, which adds up in the same pass
-            return estimator.moments(f, params, size, generator_of(seed, i, device))
-        gradients = estimator(f, params, size, generator_of(seed, i, device))
-        _check_returned(gradients, params, size)
-        return moments_of(gradients)
+        return moments(size, generator_of(seed, i, device))
 
 
-def _check_returned(gradients: Gradients, params: Params, n: int) -> None:
-    """Raise unless the estimator returned n real samples under each name, in the shape of the parameter of that name.
-
-    Other names than those of params are allowed: chapters let the loop estimate a variance beside a gradient.
-    """
-    validate.instance("what estimator returns", gradients, Mapping, "a mapping of names to tensors")
-    if not gradients:
-        raise ValueError("estimator must return at least one gradient, got an empty mapping")
-    for name, g in gradients.items():
-        if not isinstance(g, Tensor) or not g.is_floating_point():
-            got = g.dtype if isinstance(g, Tensor) else type(g).__name__
-            raise TypeError(f"estimator must return real floating gradients of {name!r}, got {got}")
-        shape = (n, *(getattr(params[name], "shape", ()) if name in params else g.shape[1:]))
-        if g.shape != shape:
-            raise ValueError(f"estimator must return gradients of {name!r} of shape {shape}, got {tuple(g.shape)}")
+def _check_picklable(run: Callable[..., object]) -> None:
+    """Raise TypeError for what cannot be sent to another process, such as a lambda."""
+    try:
+        pickle.dumps(run)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            "f, estimator and params must be picklable for a ProcessPoolExecutor, so functions must be defined at the "
+            f"top level of a module: {error}"
+        ) from None
 
 
 def _in_order(
@@ -109,7 +173,8 @@ def _in_order(
 ) -> Iterator[dict[str, Moments]]:
     """Results in the order of the tasks, with a bounded number of them under way."""
     if executor is None:
-        yield from map(run, tasks)
+        for task in tasks:
+            yield run(task)
         return
     pending: deque = deque()
     try:
@@ -135,11 +200,17 @@ def _with_bar(results: Iterable[dict[str, Moments]], n: int) -> Iterator[dict[st
             if bar is not None:
                 bar.update(size)
             elif time.monotonic() - start > PATIENCE:
-                from tqdm.auto import tqdm  # slow to import in a notebook, and seldom needed
-
-                alone = type("tqdm", (tqdm,), {"monitor_interval": 0})  # its monitor is a thread that stays
-                hidden = True if os.environ.get("TQDM_DISABLE") else None  # None: hidden where stderr is no terminal
-                bar = alone(total=n, initial=done, unit=" samples", unit_scale=True, leave=False, disable=hidden)
+                bar = _bar(n, done)
     finally:
         if bar is not None:
             bar.close()
+
+
+def _bar(n: int, done: int) -> Any:
+    from tqdm.auto import tqdm  # It is slow to import in a notebook, and seldom needed.
+
+    class Bar(tqdm):
+        monitor_interval = 0  # The monitor of tqdm is a thread that stays.
+
+    hidden = True if os.environ.get("TQDM_DISABLE") else None  # None: hidden where stderr is no terminal
+    return Bar(total=n, initial=done, unit=" samples", unit_scale=True, leave=False, disable=hidden)

@@ -1,13 +1,13 @@
-"""Where randomness comes from: the book's seed, one generator a stream, and uniforms that are never 0 or 1."""
+"""Where randomness comes from: the book's seed, one generator per stream, and noise that carries no parameter."""
 
 import os
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -21,13 +21,13 @@ def _book_seed() -> int:
 SEED = _book_seed()
 
 
-def generator_of(seed: int, stream: int, device: torch.device | str = "cpu") -> torch.Generator:
+def generator_of(seed: int, stream: int, device: torch.device | str = "cpu") -> Generator:
     """A generator for stream number `stream` of `seed`.
 
-    torch's CPU generator keeps the low 32 bits of its seed only, so hashing (seed, stream) to 32 bits could give two
-    streams of one run the same numbers. Counting up from a hashed start can not, below 2**32 streams.
+    torch's CPU generator keeps only the low 32 bits of its seed, so hashing (seed, stream) to 32 bits could give two
+    streams of one run the same numbers. Counting up from a hashed start cannot, below 2**32 streams.
     """
-    return torch.Generator(device=device).manual_seed((_start(seed) + stream) % 2**32)
+    return Generator(device=device).manual_seed((_start(seed) + stream) % 2**32)
 
 
 @cache
@@ -35,15 +35,90 @@ def _start(seed: int) -> int:
     return int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
-def open_uniform(size: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Uniform draws in ]0, 1[ with the dtype and device of `like`.
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """`dtype`, or float32 for half precision, whose uniform numbers have too few values in (0, 1)."""
+    return torch.promote_types(dtype, torch.float32)
 
-    `torch.rand` returns multiples of a grid step, 0 included. The draws here are the middles of its cells, so that
+
+def open_uniform(size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
+    """Uniform samples in (0, 1) on the device of `like`, in its dtype, or in float32 if that is a half precision.
+
+    `torch.rand` returns multiples of a grid step, 0 included. The samples here are the middles of its cells, so
     `log(u)` and `log1p(-u)` are finite.
     """
-    step = torch.finfo(like.dtype).eps / 2
-    u = torch.rand(size, dtype=like.dtype, device=like.device, generator=generator)
+    dtype = at_least_float32(like.dtype)
+    step = torch.finfo(dtype).eps / 2
+    u = torch.rand(size, dtype=dtype, device=like.device, generator=generator)
     return u.add_(step / 2).clamp_(max=1 - step)
+
+
+class Noise(Protocol):
+    """The distribution of a noise eps without parameters: how to sample it, its mirror image and its inverse CDF."""
+
+    def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
+        """Samples of shape `size` on the device of `like`, in its dtype, or in float32 if that is a half precision."""
+
+    def mirror(self, eps: Tensor) -> Tensor:
+        """F^-1(1 - F(eps)) for the CDF F: distributed as eps, and as opposite to it as possible."""
+
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
+        """F^-1(u) for u in (0, 1), computed in the dtype of u and returned in `dtype`, within its open range."""
+
+
+class StandardNormal:
+    """eps ~ N(0, 1)."""
+
+    def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
+        """Samples of N(0, 1)."""
+        return torch.randn(size, dtype=at_least_float32(like.dtype), device=like.device, generator=generator)
+
+    def mirror(self, eps: Tensor) -> Tensor:
+        """-eps."""
+        return -eps
+
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
+        """Phi^-1(u)."""
+        return torch.special.ndtri(u).to(dtype)
+
+
+class Uniform:
+    """eps ~ U(0, 1), never 0 or 1."""
+
+    def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
+        """Samples of U(0, 1), see `open_uniform`."""
+        return open_uniform(size, like, generator)
+
+    def mirror(self, eps: Tensor) -> Tensor:
+        """1 - eps."""
+        return (1 - eps).clamp_(max=1 - torch.finfo(eps.dtype).eps / 2)
+
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
+        """The point u itself, which must not be rounded to 1."""
+        return u.to(dtype).clamp_(max=1 - torch.finfo(dtype).eps / 2)
+
+
+class StandardGumbel:
+    """eps = -log(-log(u)) ~ Gumbel(0, 1), u ~ U(0, 1). Source: Gumbel 1954."""
+
+    def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
+        """Samples of Gumbel(0, 1)."""
+        # The classes are first in memory and last in the shape: torch's softmax takes less than half the time there.
+        u = open_uniform((size[-1], *size[:-1]), like, generator)
+        return u.log_().neg_().log_().neg_().movedim(0, -1)
+
+    def mirror(self, eps: Tensor) -> Tensor:
+        """-log(-log(1 - exp(-exp(-eps)))), without cancellation in either tail."""
+        exponential = torch.exp(-eps)
+        near = torch.log(-torch.expm1(-exponential))
+        far = torch.log1p(-torch.exp(-exponential))
+        return -torch.log(-torch.where(exponential < 0.7, near, far))
+
+    def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
+        """-log(-log(u))."""
+        return -torch.log(-torch.log(u)).to(dtype)
+
+
+standard_normal, uniform, standard_gumbel = StandardNormal(), Uniform(), StandardGumbel()
 
 
 class drawing_from(TorchDispatchMode):  # noqa: N801 - it reads as a verb: `with drawing_from(generator):`
@@ -53,7 +128,7 @@ class drawing_from(TorchDispatchMode):  # noqa: N801 - it reads as a verb: `with
     named `generator`, and this hands it over. It acts on the current thread only.
     """
 
-    def __init__(self, generator: torch.Generator | None) -> None:
+    def __init__(self, generator: Generator | None) -> None:
         super().__init__()
         self.generator = generator
 

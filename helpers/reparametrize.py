@@ -1,73 +1,161 @@
-"""Differentiable samplers z = g_phi(eps): the noise eps carries no parameter, the map g_phi carries them all.
+"""Differentiable samplers z = g(eps, parameters): the noise eps carries no parameter, the map g carries them all.
 
 Each sampler is called as `name(*parameters, sample_shape=(), generator=None)` and returns a tensor of shape
 `sample_shape + broadcast(parameters)` with the dtype and device of the parameters, which may be numbers or tensors.
-Bad parameters raise ValueError or TypeError with the name and the value.
+Half precision is computed in float32 and rounded at the end. `name.noise` is the noise and `name.g` the map of the
+text. Bad parameters raise ValueError or TypeError with the name and the value.
 """
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import WRAPPER_ASSIGNMENTS, partial
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from helpers import validate
-from helpers.randomness import open_uniform
+from helpers.randomness import Noise, at_least_float32, standard_gumbel, standard_normal, uniform
 from helpers.validate import Number
+
+Check = Callable[[str, Any], None]
+
+_SETTINGS = (
+    Parameter("sample_shape", Parameter.KEYWORD_ONLY, default=()),
+    Parameter("generator", Parameter.KEYWORD_ONLY, default=None),
+)
 
 
 def size_of(sample_shape: Sequence[int], generator: Generator | None, **parameters: Tensor) -> tuple[int, ...]:
+    """The shape of samples, `sample_shape + broadcast(parameters)`, after a look at the generator's type."""
     validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     return validate.shape("sample_shape", sample_shape) + validate.broadcast(shapes)
 
 
-def normal(
-    mu: Number,
-    sigma: Number,
-    *,
-    sample_shape: Sequence[int] = (),
-    generator: Generator | None = None,
-) -> Tensor:
-    """z = mu + sigma * eps, eps ~ N(0, 1): draws of N(mu, sigma^2), sigma > 0.
+@dataclass(frozen=True, eq=False)
+class Reparametrization:
+    """z = g(eps, *parameters) with eps from `noise`: a sampler whose derivative is that of g with eps held fixed.
+
+    The arguments of g after eps are the parameters; one that has a default is an option, passed on unchanged. `domain`
+    maps a name to a check, called as `check(name, value)`, that raises for a bad value; `fixed` holds arguments that
+    are given in advance. Source: Kingma and Welling 2014, section 2.4.
+    """
+
+    noise: Noise
+    g: Callable[..., Tensor]
+    domain: Mapping[str, Check] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        validate.instance("g", self.g, Callable, "a function")
+        _, *arguments = signature(self.g).parameters.values()
+        of_g = {name: getattr(self.g, name) for name in WRAPPER_ASSIGNMENTS if hasattr(self.g, name)}
+        vars(self).update(of_g, _arguments=Signature(arguments), __signature__=Signature([*arguments, *_SETTINGS]))
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """A sampler that a module defines is pickled by its name, as its functions are."""
+        name = vars(self).get("__name__", "")
+        if getattr(sys.modules.get(self.__module__), name, None) is self:
+            return name
+        return type(self), (self.noise, self.g, self.domain, self.fixed)
+
+    def __call__(
+        self, *parameters: Number, sample_shape: Sequence[int] = (), generator: Generator | None = None, **named: Any
+    ) -> Tensor:
+        """Samples of shape `sample_shape + broadcast(parameters)`."""
+        arguments = self.checked(*parameters, **named)
+        return self.at(self.draw(arguments, sample_shape, generator), **arguments)
+
+    def checked(self, *parameters: Number, **named: Any) -> dict[str, Any]:
+        """All arguments of g after eps by name: parameters as tensors within the domain, options unchanged."""
+        try:
+            bound = self._arguments.bind(*parameters, **(self.fixed | named))
+        except TypeError as error:
+            raise TypeError(f"the parameters must be {', '.join(self._arguments.parameters)}: {error}") from None
+        bound.apply_defaults()
+        options = {p.name for p in self._arguments.parameters.values() if p.default is not Parameter.empty}
+        names = [name for name in bound.arguments if name not in options]
+        tensors = validate.tensors(**{name: bound.arguments[name] for name in names})
+        arguments = bound.arguments | dict(zip(names, tensors, strict=True))
+        for name, check in self.domain.items():
+            check(name, arguments[name])
+        return arguments
+
+    def draw(self, arguments: Mapping[str, Any], sample_shape: Sequence[int], generator: Generator | None) -> Tensor:
+        """The noise for `sample_shape` samples at these arguments, which `checked` made."""
+        like = next(value for value in arguments.values() if isinstance(value, Tensor))
+        return self.noise.draw(self.size(arguments, sample_shape, generator), like, generator)
+
+    def size(
+        self, arguments: Mapping[str, Any], sample_shape: Sequence[int] = (), generator: Generator | None = None
+    ) -> tuple[int, ...]:
+        """The shape of the noise of these arguments, which `checked` made, and of the samples."""
+        tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
+        return size_of(sample_shape, generator, **tensors)
+
+    def at(self, eps: Tensor, **arguments: Any) -> Tensor:
+        """g(eps, **arguments) in the dtype of the parameters, half precision being rounded after g.
+
+        Raises ValueError if a sample in half precision is too large for it.
+        """
+        dtype = next(value.dtype for value in arguments.values() if isinstance(value, Tensor))
+        wide = at_least_float32(dtype)
+        if dtype == wide:
+            return self.g(eps, **arguments)
+        z = self.g(eps, **{n: v.to(wide) if isinstance(v, Tensor) else v for n, v in arguments.items()}).to(dtype)
+        if not z.isfinite().all():
+            raise ValueError(f"samples must be at most {torch.finfo(dtype).max:.4g} in {dtype}; use float32")
+        return z
+
+
+def reparametrization(noise: Noise, **domain: Check) -> Callable[[Callable[..., Tensor]], Reparametrization]:
+    """Decorator that makes the map g(eps, *parameters) a sampler with this noise; `domain` checks the parameters."""
+    return lambda g: Reparametrization(noise, g, domain)
+
+
+def reparametrization_of(sampler: object) -> Reparametrization | None:
+    """The sampler as a `Reparametrization`, also where `functools.partial` fixes some arguments; otherwise None."""
+    if isinstance(sampler, partial) and isinstance(sampler.func, Reparametrization):
+        names = signature(sampler.func).parameters
+        settings = {"sample_shape", "generator"} & set(sampler.keywords)
+        fixed = dict(zip(names, sampler.args, strict=False)) | sampler.keywords
+        return None if settings else replace(sampler.func, fixed=sampler.func.fixed | fixed)
+    return sampler if isinstance(sampler, Reparametrization) else None
+
+
+@reparametrization(standard_normal, sigma=validate.positive)
+def normal(eps: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
+    """z = mu + sigma * eps, eps ~ N(0, 1): samples of N(mu, sigma^2), sigma > 0.
 
     Source: Kingma and Welling 2014, section 2.4.
     """
-    mu, sigma = validate.tensors(mu=mu, sigma=sigma)
-    validate.positive("sigma", sigma)
-    size = size_of(sample_shape, generator, mu=mu, sigma=sigma)
-    eps = torch.randn(size, dtype=mu.dtype, device=mu.device, generator=generator)
     return mu + sigma * eps
 
 
-def exponential(rate: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None) -> Tensor:
-    """z = -log(eps) / rate, eps ~ U(]0, 1[): draws of the exponential law of mean 1 / rate, rate > 0."""
-    (rate,) = validate.tensors(rate=rate)
-    validate.positive("rate", rate)
-    eps = open_uniform(size_of(sample_shape, generator, rate=rate), rate, generator)
+@reparametrization(uniform, rate=validate.positive)
+def exponential(eps: Tensor, rate: Tensor) -> Tensor:
+    """z = -log(eps) / rate, eps ~ U(0, 1): samples of the exponential distribution of mean 1 / rate, rate > 0."""
     return -torch.log(eps) / rate
 
 
-def weibull(
-    scale: Number,
-    concentration: Number,
-    *,
-    sample_shape: Sequence[int] = (),
-    generator: Generator | None = None,
-) -> Tensor:
-    """z = scale * (-log(eps))^(1 / concentration), eps ~ U(]0, 1[): draws of Weibull(scale, concentration), both > 0.
+def _concentration(name: str, concentration: Tensor) -> None:
+    """At the largest -log(eps), a sample and its derivative must fit into the dtype, with room for the scale."""
+    limits = torch.finfo(at_least_float32(concentration.dtype))
+    smallest = math.log(-math.log(limits.eps / 4)) / (math.log(limits.max) - 16)
+    validate.within(name, concentration, smallest, math.inf, f"> {smallest:.2g} in {limits.dtype}")
 
-    A concentration so small that a draw or its derivative could overflow the dtype raises ValueError (about 0.04 in
-    float32, 0.006 in float64).
+
+@reparametrization(uniform, scale=validate.positive, concentration=_concentration)
+def weibull(eps: Tensor, scale: Tensor, concentration: Tensor) -> Tensor:
+    """z = scale * (-log(eps))^(1 / concentration), eps ~ U(0, 1): samples of Weibull(scale, concentration), both > 0.
+
+    A concentration so small that a sample or its derivative could overflow the dtype raises ValueError (about 0.04 in
+    float32, 0.005 in float64).
     """
-    scale, concentration = validate.tensors(scale=scale, concentration=concentration)
-    validate.positive("scale", scale)
-    limits = torch.finfo(scale.dtype)
-    log_largest = math.log(-math.log(limits.eps / 4))
-    smallest = log_largest / (math.log(limits.max) - 16)
-    validate.within("concentration", concentration, smallest, math.inf, f"> {smallest:.2g} in {scale.dtype}")
-    eps = open_uniform(size_of(sample_shape, generator, scale=scale, concentration=concentration), scale, generator)
     return scale * torch.exp(torch.log(-torch.log(eps)) / concentration)
 
 
@@ -78,24 +166,20 @@ def inverse_cdf(
     generator: Generator | None = None,
     **named: Number,
 ) -> Tensor:
-    """z = F^-1(eps), eps ~ U(]0, 1[): draws of any law whose quantile function is at hand.
+    """z = F^-1(eps), eps ~ U(0, 1): samples of any distribution whose inverse CDF (quantile function) is known.
 
-    `icdf(eps, *parameters, **named)` is the quantile function, differentiable in its parameters. Parameters may be
-    given by position or by name. Source: Devroye 1986, section II.2.
+    `icdf(eps, *parameters, **named)` is the inverse CDF, differentiable with respect to its parameters.
+    `Reparametrization(uniform, icdf)` is the same as a sampler. Source: Devroye 1986, section II.2.
     """
     validate.instance("icdf", icdf, Callable, "a function")
-    values = {f"parameter {i}": value for i, value in enumerate(parameters)} | named
-    if not values:
+    if not parameters and not named:
         raise ValueError("parameters must not be empty: inverse_cdf(icdf, *parameters)")
-    checked = validate.tensors(**values)
-    size = size_of(sample_shape, generator, **dict(zip(values, checked, strict=True)))
-    eps = open_uniform(size, checked[0], generator)
-    by_position, by_name = checked[: len(parameters)], checked[len(parameters) :]
-    return icdf(eps, *by_position, **dict(zip(named, by_name, strict=True)))
+    sampler = Reparametrization(uniform, icdf)
+    return sampler(*parameters, sample_shape=sample_shape, generator=generator, **named)
 
 
-class _Log(torch.autograd.Function):
-    """log(x) from one of the copies where x was expanded: to take it of each costs a third of all the other work."""
+class _LogOfCopies(torch.autograd.Function):
+    """log(x) computed for one of the copies where x was expanded: the logarithms of all take as long as the rest."""
 
     generate_vmap_rule = True
 
@@ -109,100 +193,84 @@ class _Log(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Tensor:
-        return grad_output * validate.distinct(ctx.saved_tensors[0]).reciprocal()
+        (x,) = ctx.saved_tensors
+        return grad_output * validate.distinct(x).reciprocal()
 
 
-def _gumbel_scores(probs: Tensor, size: Sequence[int], generator: Generator | None) -> Tensor:
-    """g_i + log pi_i, the classes on the first axis: torch's softmax takes less than half the time there."""
-    u = open_uniform((size[-1], *size[:-1]), probs, generator)
-    log = _Log.apply if 0 in probs.stride() and not validate.tracing.active else torch.log
-    return log(probs).expand(size).movedim(-1, 0) - u.log_().neg_().log_()
+def _log(x: Tensor) -> Tensor:
+    shared = 0 in x.stride() and not torch.compiler.is_compiling()
+    return _LogOfCopies.apply(x) if shared else torch.log(x)
 
 
 def _one_hot_of_largest(scores: Tensor) -> Tensor:
-    """From classes on the first axis to classes on the last."""
-    return torch.zeros_like(scores).scatter_(0, scores.argmax(0, keepdim=True), 1.0).movedim(0, -1)
+    return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
 
 
-def gumbel_max(probs: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None) -> Tensor:
-    """y = one_hot(argmax_i(g_i + log pi_i)), g_i ~ Gumbel(0, 1): one-hot draws of the categorical law `probs`.
+@reparametrization(standard_gumbel, probs=validate.distribution)
+def gumbel_max(eps: Tensor, probs: Tensor) -> Tensor:
+    """y = one_hot(argmax_i(eps_i + log pi_i)), eps_i ~ Gumbel(0, 1): one-hot samples of the categorical distribution.
 
     `probs` has its classes on the last axis, each > 0, summing to 1. argmax has no useful derivative: y carries no
     gradient. Source: Gumbel 1954; Maddison, Tarlow and Minka 2014.
     """
-    (probs,) = validate.tensors(probs=probs)
-    validate.distribution("probs", probs)
-    scores = _gumbel_scores(probs, size_of(sample_shape, generator, probs=probs), generator)
-    return _one_hot_of_largest(scores.detach())
+    return _one_hot_of_largest(eps + torch.log(probs.detach()))
 
 
-def gumbel_softmax(
-    probs: Number,
-    temperature: Number,
-    hard: bool = False,
-    *,
-    sample_shape: Sequence[int] = (),
-    generator: Generator | None = None,
-) -> Tensor:
-    """y = softmax((g + log pi) / temperature), g_i ~ Gumbel(0, 1): the relaxed one-hot draw.
+def _temperature(name: str, temperature: Tensor) -> None:
+    validate.positive(name, temperature)
+    if temperature.dim() > 0 and temperature.shape[-1] != 1:
+        raise ValueError(f"{name} must have a last axis of 1, got shape {tuple(temperature.shape)}")
+
+
+def _flag(name: str, value: object) -> None:
+    validate.instance(name, value, bool, "True or False")
+
+
+@reparametrization(standard_gumbel, probs=validate.distribution, temperature=_temperature, hard=_flag)
+def gumbel_softmax(eps: Tensor, probs: Tensor, temperature: Tensor, hard: bool = False) -> Tensor:
+    """y = softmax((eps + log pi) / temperature), eps_i ~ Gumbel(0, 1): the relaxed one-hot sample.
 
     `probs` has its classes on the last axis, each > 0, summing to 1; `temperature` > 0 broadcasts with `probs`, so a
     temperature for each row has shape (..., 1). With `hard`, the value is the one-hot vector of the largest entry
-    and the derivative is that of the relaxed draw (straight-through Gumbel-softmax).
+    and the derivative is that of the relaxed sample (straight-through Gumbel-softmax).
     Source: Jang, Gu and Poole 2017; Maddison, Mnih and Teh 2017.
     """
-    probs, temperature = validate.tensors(probs=probs, temperature=temperature)
-    validate.instance("hard", hard, bool, "True or False")
-    validate.distribution("probs", probs)
-    validate.positive("temperature", temperature)
-    if temperature.dim() > 0 and temperature.shape[-1] != 1:
-        raise ValueError(f"temperature must have a last axis of 1, got shape {tuple(temperature.shape)}")
-    size = size_of(sample_shape, generator, probs=probs, temperature=temperature)
-    scores = _gumbel_scores(probs, size, generator)
+    scores = eps + _log(probs)
     one_hot = _one_hot_of_largest(scores.detach()) if hard else None
-    # in place: a pass that writes to other memory takes several times as long
-    soft = torch.softmax(scores.div_(temperature.squeeze(-1)), dim=0).movedim(0, -1)
+    # In place, and over the axis that is first in memory: anything else takes several times as long.
+    soft = torch.softmax(scores.div_(temperature).movedim(-1, 0), dim=0).movedim(0, -1)
     return soft if one_hot is None else one_hot + (soft - soft.detach())
 
 
-def binary_concrete(
-    p: Number,
-    temperature: Number,
-    *,
-    sample_shape: Sequence[int] = (),
-    generator: Generator | None = None,
-) -> Tensor:
-    """y = sigmoid((logit(p) + l) / temperature), l = logit(eps), eps ~ U(]0, 1[): the relaxed Bernoulli draw.
+def _inside(name: str, p: Tensor) -> None:
+    validate.within(name, p, 0.0, 1.0, "in (0, 1)")
 
-    p in ]0, 1[, temperature > 0. The difference of two Gumbels is one logistic l, so this is the two-class
-    Gumbel-softmax. Source: Maddison, Mnih and Teh 2017, appendix B.
+
+@reparametrization(uniform, p=_inside, temperature=validate.positive)
+def binary_concrete(eps: Tensor, p: Tensor, temperature: Tensor) -> Tensor:
+    """y = sigmoid((logit(p) + logit(eps)) / temperature), eps ~ U(0, 1): the relaxed Bernoulli sample.
+
+    p in (0, 1), temperature > 0. The difference of two Gumbel variables is one logistic variable logit(eps), so this
+    is the two-class Gumbel-softmax. Source: Maddison, Mnih and Teh 2017, appendix B.
     """
-    p, temperature = validate.tensors(p=p, temperature=temperature)
-    validate.within("p", p, 0.0, 1.0, "in ]0, 1[")
-    validate.positive("temperature", temperature)
-    eps = open_uniform(size_of(sample_shape, generator, p=p, temperature=temperature), p, generator)
     return torch.sigmoid((torch.logit(p) + torch.logit(eps)) / temperature)
 
 
-def bernoulli_straight_through(
-    p: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None
-) -> Tensor:
-    """y ~ Bernoulli(p) in value, dy/dp = 1 in derivative; p in [0, 1]. A biased estimator, not a reparametrization.
+@reparametrization(uniform, p=validate.probability)
+def bernoulli_straight_through(eps: Tensor, p: Tensor) -> Tensor:
+    """y = 1[eps < p], eps ~ U(0, 1), so y ~ Bernoulli(p), with derivative dy/dp = 1; p in [0, 1].
 
-    Source: Bengio, Leonard and Courville 2013.
+    A biased estimator, since y is not differentiable with respect to p. Source: Bengio, Leonard and Courville 2013.
     """
-    (p,) = validate.tensors(p=p)
-    validate.probability("p", p)
-    p = p.expand(size_of(sample_shape, generator, p=p))
-    return torch.bernoulli(p.detach(), generator=generator) + (p - p.detach())
+    return (eps < p).to(p.dtype) + (p - p.detach())
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Forward draws; backward hands the gradient on as it came, and None to what is not a tensor."""
+    """Forward samples; backward hands the gradient on unchanged, and None to what is not a tensor."""
 
     @staticmethod
     def forward(ctx: object, p: Tensor, generator: Generator | None) -> Tensor:
-        return torch.bernoulli(p, generator=generator)
+        return torch.bernoulli(p.to(at_least_float32(p.dtype)), generator=generator).to(p.dtype)
 
     @staticmethod
     def backward(ctx: object, grad_output: Tensor) -> tuple[Tensor, None]:
@@ -210,13 +278,13 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class BernoulliSTE(nn.Module):
-    """The straight-through Bernoulli as a layer: p of any shape, in [0, 1], to draws of the same shape.
+    """The straight-through Bernoulli as a layer: p of any shape, in [0, 1], to samples of the same shape.
 
     Source: Bengio, Leonard and Courville 2013.
     """
 
     def forward(self, p: Tensor, generator: Generator | None = None) -> Tensor:
-        """Draws y ~ Bernoulli(p); backward gives p the gradient that y receives."""
+        """Samples y ~ Bernoulli(p); backward gives p the gradient that y receives."""
         (p,) = validate.tensors(p=p)
         validate.probability("p", p)
         validate.instance("generator", generator, Generator | None, "a torch.Generator or None")

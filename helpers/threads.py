@@ -1,8 +1,8 @@
-"""torch's own threads off while chunks are the unit of parallel work."""
+"""The state of torch in this thread while gradients are computed: one core, and no mode that changes results."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -34,3 +34,17 @@ def one_core() -> Iterator[None]:
         with _Threads.lock:
             _Threads.inside -= 1
             torch.set_num_threads(_Threads.before)
+
+
+@contextmanager
+def plain_torch(device: torch.device) -> Iterator[None]:
+    """Gradients recorded, and neither inference mode, autocast nor another default device, whatever the caller uses."""
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if torch.is_autocast_enabled(device.type):
+            stack.enter_context(torch.autocast(device.type, enabled=False))
+        if torch.get_default_device().type not in ("cpu", device.type):
+            stack.enter_context(device)
+        stack.enter_context(torch.enable_grad())
+        yield

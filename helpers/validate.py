@@ -11,15 +11,6 @@ from torch import Tensor
 Number = float | int | Tensor
 
 
-class _Tracing:
-    """Is active while torch.compile traces `helpers.compiled`: there are no values then, and it has checked them."""
-
-    active = False
-
-
-tracing = _Tracing()
-
-
 def integer(name: str, value: object, minimum: int) -> int:
     """`value` as an int of at least `minimum`; TypeError or ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -94,8 +85,6 @@ def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> 
     """Raise ValueError unless low < every element < high; `allowed` says so in words."""
     if tensor.numel() == 0:
         raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
-    if tracing.active:
-        return
     values = distinct(tensor.detach())
     if values.numel() == 1:  # no reduction, which takes as long as all the rest
         smallest = largest = values.item()
@@ -116,8 +105,6 @@ def distribution(name: str, probs: Tensor) -> None:
     if probs.dim() == 0:
         raise ValueError(f"{name} must have a last axis of probabilities, got the number {probs.item():.6g}")
     positive(name, probs)
-    if tracing.active:
-        return
     total = distinct(probs.detach()).sum(-1)
     worst = total.flatten()[(total - 1).abs().argmax()].item()
     if abs(worst - 1) > 1e-4:

@@ -1,6 +1,6 @@
 """All estimators of grad_phi E[f(z)] by name; `helpers.estimators.base` says what they have in common."""
 
-from helpers.estimators.base import Estimator, Gradients, Objective, Params
+from helpers.estimators.base import Estimator, Gradients, Objective, Params, WithParams
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
 from helpers.estimators.binary import ARM, REBAR, RELAX, DisARM, bernoulli_reinmax
 from helpers.estimators.control_variates import ControlVariate, LeaveOneOut, best_baseline, quadratic, values_and_scores
@@ -26,6 +26,7 @@ __all__ = [
     "Pathwise",
     "QuasiMonteCarlo",
     "ScoreFunction",
+    "WithParams",
     "bernoulli_reinmax",
     "best_baseline",
     "dice",

@@ -1,97 +1,266 @@
-"""Estimators of grad_phi E[f(z)], z ~ q_phi: each turns a sampler or a density into per-sample gradients.
+"""What the estimators of grad_phi E[f(z)], z ~ q_phi, have in common: one check of a call, then noise, then gradients.
 
 An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
-one number a sample, shape (n,). `params` maps the argument names of the sampler or distribution to numbers or
+one number per sample, shape (n,). `params` maps the argument names of the sampler or distribution to numbers or
 tensors. The result maps each name to a tensor of shape (n, *param.shape) whose mean over the first axis is the
 estimate.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from helpers import validate
+from helpers.estimate import Moments, moments_of
+from helpers.randomness import Noise
+from helpers.threads import plain_torch
 from helpers.validate import Number
 
-Objective = Callable[[Tensor], Tensor]
-
-
+Objective = Callable[..., Tensor]
 Params = Mapping[str, Number]
-
-
 Gradients = dict[str, Tensor]
 
 
-class Estimator(Protocol):
-    """What `estimate_gradient` asks of an estimator."""
+@dataclass(frozen=True)
+class WithParams:
+    """An objective that depends on the parameters itself: `f(z, params)` returns one number per sample.
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None) -> Gradients: ...
+    Give `WithParams(f)` where an objective f(z) is taken. `params` maps each name to the parameter in its own shape,
+    not to one copy per sample. The estimator then adds the partial derivative of f with respect to the parameters, at
+    the same samples; what f detaches in `params` does not take part.
+    """
+
+    f: Callable[[Tensor, Gradients], Tensor]
+
+    def __post_init__(self) -> None:
+        validate.instance("f", self.f, Callable, "a function of z and params")
+
+    def __call__(self, z: Tensor, params: Gradients) -> Tensor:
+        """f(z, params)."""
+        return self.f(z, params)
+
+
+class Estimator(ABC):
+    """An estimator of grad_phi E[f(z)]: its noise holds everything random, its gradients are computed from that.
+
+    A subclass defines `noise`, `gradients` and `samples`, and, where it restricts its parameters, `check`. All of them
+    get parameters that were checked: finite tensors of one dtype and device that carry no gradient.
+    """
+
+    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
+        """Per-sample gradients: for each name of `params` a tensor of shape (n, *param.shape).
+
+        Raises TypeError or ValueError for bad arguments, or where f does not return n finite real numbers.
+        """
+        check_call(f, n, generator)
+        values = checked_params(params)
+        with plain_torch(next(iter(values.values())).device):
+            self.check(values, n)
+            noise = self.noise(values, n, generator)
+            gradients = self.gradients(objective(f, values), noise, values)
+            if isinstance(f, WithParams):
+                own = partial_derivatives(f, self.samples(noise, values), values, n)
+                gradients = {name: g + own[name] for name, g in gradients.items()}
+        return gradients
+
+    def check(self, params: Gradients, n: int) -> None:  # noqa: B027 - most estimators have nothing to add
+        """Raise ValueError for parameters that this estimator cannot take, or for too small an n."""
+
+    @abstractmethod
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
+        """Everything random that n samples of the gradient need."""
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """The parameter-free noise that `noise` is made of, and its shape for one sample; ValueError if there is none.
+
+        It is what antithetic pairs mirror, what quasi-Monte-Carlo points replace and what a compiled pass starts from.
+        """
+        raise ValueError(f"estimator must draw a noise whose inverse CDF is known, got {self}")
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Any:
+        """What `noise` returns, made of standard noise eps of shape (n, *shape)."""
+        raise NotImplementedError(f"{type(self).__name__} has no standard noise")
+
+    @abstractmethod
+    def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
+        """The per-sample gradients at this noise; f is what `objective` returned."""
+
+    @abstractmethod
+    def samples(self, noise: Any, params: Gradients) -> Tensor:
+        """The samples of q_phi at this noise, without a graph; those of one gradient follow one another."""
+
+    def numbers(self, params: Gradients) -> int:
+        """How many numbers the largest tensor has that one gradient needs."""
+        return numbers_of(params)
+
+    def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
+        """What `estimate_gradient` adds up: n, mean and sum of squared deviations of the per-sample gradients."""
+        return moments_of(checked_gradients(self(f, params, n, generator), params, n))
+
+
+def numbers_of(params: Gradients) -> int:
+    """How many numbers the shape has to which the parameters broadcast, or the largest of them where they do not."""
+    shapes = [value.shape for value in params.values()]
+    try:
+        return torch.broadcast_shapes(*shapes).numel()
+    except RuntimeError:  # axes that belong to an event need not broadcast
+        return max(shape.numel() for shape in shapes)
 
 
 def check_call(f: Objective, n: int, generator: Generator | None) -> None:
+    """Raise TypeError or ValueError unless f is a function, n an int >= 1 and generator a generator or None."""
     validate.instance("f", f, Callable, "a function")
     validate.integer("n", n, 1)
     validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
 
 
 def checked_params(params: Params) -> Gradients:
+    """The parameters as finite tensors of one dtype and device, without their graph; TypeError or ValueError if bad."""
     validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
     if not params:
         raise ValueError("params must not be empty: there is nothing to differentiate")
-    return dict(zip(params, validate.tensors(**params), strict=True))
+    for name in params:
+        validate.instance("the name of a parameter", name, str, "a string")
+    tensors = zip(params, validate.tensors(**params), strict=True)
+    with torch.inference_mode(False):
+        return {name: value.clone() if value.is_inference() else value.detach() for name, value in tensors}
 
 
-def one_copy_per_sample(params: Params, n: int, event_dims: Mapping[str, int]) -> Gradients:
-    """Each parameter as a leaf of shape (n, ...) so that one backward pass gives n separate gradients.
+def objective(f: Objective, params: Gradients) -> Objective:
+    """f as a function of z alone, whose values were checked; it carries the graph from z to them."""
+    given = (lambda z: f(z, dict(params))) if isinstance(f, WithParams) else f
+    dtype = next(iter(params.values())).dtype
+    return lambda z: values_of(given, z, dtype)
 
-    The copies share memory. Batch axes are padded to a common number, so that they still broadcast behind the sample
-    axis; the last `event_dims[name]` axes belong to one draw and are left alone.
+
+def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
+    """The values of f at a copy of z, which f may write into, in the dtype of the parameters.
+
+    Raises TypeError or ValueError unless they are one finite real number per sample.
     """
-    values = checked_params(params)
-    batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in values.items()}
-    widest = len(validate.broadcast(batches))
-    leaves = {}
-    for name, value in values.items():
-        padding = (1,) * (widest - len(batches[name]))
-        copies = value.detach().expand(n, *value.shape).reshape(n, *padding, *value.shape)
-        leaves[name] = copies.requires_grad_()
-    return leaves
-
-
-def values_of(f: Objective, z: Tensor, n: int) -> Tensor:
-    """The values of f at a copy of z, which f may write into, in the dtype of z where that is a floating one.
-
-    Values that are not floating numbers (a class for a sample, a bool) otherwise get torch's default dtype.
-    """
-    if z.dim() == 0 or z.shape[0] != n:
-        raise ValueError(f"the sampler must return n = {n} samples on its first axis, got shape {tuple(z.shape)}")
+    n = len(z)
     values = f(z.clone())
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"f must return one number a sample, a tensor of shape ({n},), got {got}")
+        raise ValueError(f"f must return one number per sample, a tensor of shape ({n},), got {got}")
     if values.is_complex():
         raise TypeError(f"f must return real numbers, got {values.dtype}")
-    if z.is_floating_point():
-        values = values.to(z.dtype)
-    elif not values.is_floating_point():
-        values = values.to(torch.get_default_dtype())
-    if validate.tracing.active:  # `helpers.compiled` looks at the sum
-        return values
-    # one pass to look for trouble, which a sum cannot hide; a slower one to count it
+    values = values.to(dtype)
+    # One pass looks for trouble, which a sum cannot hide; a slower one counts it.
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
         raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
     return values
 
 
-def per_sample_gradients(values: Tensor, weights: Tensor, leaves: Gradients, params: Params) -> Gradients:
-    """Gradient of weight * value for each sample, in the shape of each parameter; zero where it has no part in it."""
-    gradients = torch.autograd.grad(values, list(leaves.values()), weights.expand_as(values), allow_unused=True)
+def checked_gradients(gradients: Gradients, params: Params, n: int) -> Gradients:
+    """The gradients, or TypeError or ValueError unless they are n real samples for each parameter, in its shape."""
+    validate.instance("what estimator returns", gradients, Mapping, "a mapping of names to tensors")
+    validate.same_names("what estimator returns", gradients, params)
+    checked_means(gradients, n)
+    for name, g in gradients.items():
+        shape = (n, *getattr(params[name], "shape", ()))
+        if g.shape != shape:
+            raise ValueError(f"estimator must return gradients of {name!r} of shape {shape}, got {tuple(g.shape)}")
+    return gradients
+
+
+def checked_means(samples: Gradients, n: int) -> Gradients:
+    """The samples, or TypeError or ValueError unless each name has n real floating samples on the first axis."""
+    validate.instance("the samples", samples, Mapping, "a mapping of names to tensors")
+    if not samples:
+        raise ValueError("the samples must have at least one name, got an empty mapping")
+    for name, values in samples.items():
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(f"the samples of {name!r} must be real floating numbers, got {got}")
+        if values.dim() == 0 or len(values) != n:
+            raise ValueError(f"the samples of {name!r} must be {n} on the first axis, got shape {tuple(values.shape)}")
+    return samples
+
+
+def checked_samples(z: Tensor, n: int) -> Tensor:
+    """z, or ValueError unless its first axis holds n samples."""
+    if not isinstance(z, Tensor) or z.dim() == 0 or len(z) != n:
+        got = f"shape {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(f"the sampler must return n = {n} samples on its first axis, got {got}")
+    return z
+
+
+def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int], axes: int = 0) -> Gradients:
+    """Each parameter as a leaf of shape (n, ...), so one backward pass gives n separate gradients.
+
+    The copies share memory. Batch axes are padded to a common number, at least `axes`, so they still broadcast behind
+    the sample axis; the last `event_dims[name]` axes belong to one sample and are left alone.
+    """
+    batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in params.items()}
+    widest = max(axes, len(validate.broadcast(batches)))
+    leaves = {}
+    for name, value in params.items():
+        padding = (1,) * (widest - len(batches[name]))
+        copies = value.expand(n, *value.shape).reshape(n, *padding, *value.shape)
+        leaves[name] = copies.requires_grad_()
+    return leaves
+
+
+def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Gradients, params: Gradients) -> Gradients:
+    """The gradient of weight * value for each sample, in the shape of each parameter; zero where it takes no part."""
+    gradients = torch.autograd.grad(  # the graph is kept: another objective may be evaluated at the same noise
+        values, list(leaves.values()), weights.expand_as(values), retain_graph=True, allow_unused=True
+    )
     result = {}
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
-        result[name] = gradient.reshape(leaf.shape[0], *getattr(params[name], "shape", ()))
+        result[name] = gradient.reshape(len(leaf), *params[name].shape)
     return result
+
+
+def own_leaves(params: Gradients) -> Gradients:
+    """Each parameter as a leaf in its own shape."""
+    return {name: value.detach().requires_grad_() for name, value in params.items()}
+
+
+def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
+    """d values_i / d leaf for each i, shape (n, *leaf.shape), whatever function of the leaves the values are.
+
+    The gradient of sum_i w_i values_i is linear in w, so its derivative with respect to w is one column of the
+    Jacobian for each element of a leaf, and no copies of the parameters are needed. Raises NotImplementedError where
+    torch cannot differentiate that gradient again.
+    """
+    weights = torch.ones_like(values, requires_grad=True)
+    found = {}
+    totals = torch.autograd.grad(values, list(leaves.values()), weights, create_graph=True, allow_unused=True)
+    for (name, leaf), total in zip(leaves.items(), totals, strict=True):
+        if total is None or not total.requires_grad:
+            found[name] = values.new_zeros(len(values), *leaf.shape)
+            continue
+        elements = total.reshape(-1)
+        columns = [torch.autograd.grad(e, weights, retain_graph=True, allow_unused=True)[0] for e in elements]
+        if any(column is None for column in columns) or _differ(torch.stack(columns, 1), elements):
+            raise NotImplementedError(
+                f"the derivative with respect to {name!r} must be differentiable itself, which torch's is not here, as "
+                "for samples of Beta and Dirichlet: give the class in place of a function, such as Pathwise(Dirichlet)"
+            )
+        found[name] = torch.stack(columns, 1).reshape(len(values), *leaf.shape)
+    return found
+
+
+def _differ(rows: Tensor, total: Tensor) -> bool:
+    """Whether the rows do not add up to the total: torch gives 0 for a path that it cannot differentiate again."""
+    return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max()).any())
+
+
+def partial_derivatives(f: WithParams, z: Tensor, params: Gradients, n: int) -> Gradients:
+    """The partial derivative of f(z, params) with respect to params, averaged over the samples of each gradient."""
+    leaves = own_leaves(params)
+    values = values_of(lambda x: f(x, leaves), z, next(iter(params.values())).dtype)
+    if not values.requires_grad:
+        return {name: value.new_zeros(n, *value.shape) for name, value in params.items()}
+    return {
+        name: rows.reshape(n, -1, *rows.shape[1:]).mean(1) for name, rows in rows_of_jacobian(values, leaves).items()
+    }

@@ -2,7 +2,7 @@
 
 As in their sources, the parameter is the logit: params is {"logits": phi}, p = sigmoid(phi); f maps b of shape
 (n, *phi.shape), zeros and ones, to (n,). For the derivative in p, divide by p (1 - p). Leave-one-out is
-`variance_reduction.LeaveOneOut(Bernoulli, k)`.
+`LeaveOneOut(Bernoulli, k)`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,18 +12,35 @@ import torch
 from torch import Generator, Tensor
 
 from helpers import validate
-from helpers.estimators.base import Gradients, Objective, Params, check_call, checked_params, values_of
-from helpers.randomness import open_uniform
+from helpers.estimators.base import Estimator, Gradients, Objective
+from helpers.randomness import Noise, open_uniform, uniform
 from helpers.reparametrize import size_of
 from helpers.validate import Number
 
 
-def _noise(f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """The logits and one uniform number for each of n draws of each coordinate."""
-    check_call(f, n, generator)
-    validate.same_names("params", checked_params(params), {"logits": None})
-    logits = checked_params(params)["logits"].detach()
-    return logits, open_uniform((n, *logits.shape), logits, generator)
+class BinaryEstimator(Estimator):
+    """An estimator for independent Bernoulli variables: params is {"logits": phi}, the noise is uniform."""
+
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError unless the only parameter is `logits`."""
+        validate.same_names("params", params, {"logits": None})
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """One uniform number for each coordinate."""
+        return uniform, params["logits"].shape
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+        """The uniform numbers u."""
+        return eps
+
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+        """One uniform number u for each of n samples of each coordinate."""
+        logits = params["logits"]
+        return open_uniform((n, *logits.shape), logits, generator)
+
+    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+        """b = 1[u > sigmoid(-phi)]."""
+        return (1 - noise < torch.sigmoid(params["logits"])).to(noise.dtype)
 
 
 def _beside(values: Tensor, logits: Tensor) -> Tensor:
@@ -34,42 +51,42 @@ def _antithetic(f: Objective, logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor
     """b from u and b' from 1 - u, and (f(b) - f(b')) / 2."""
     with torch.no_grad():
         b, other = ((v < torch.sigmoid(logits)).to(u.dtype) for v in (1 - u, u))
-        half = (values_of(f, b, len(u)) - values_of(f, other, len(u))) / 2
+        half = (f(b) - f(other)) / 2
     return b, other, _beside(half, logits)
 
 
 @dataclass(frozen=True)
-class ARM:
+class ARM(BinaryEstimator):
     """(f(b) - f(b')) (u - 1/2), u uniform, b = 1[u > sigmoid(-phi)], b' = 1[u < sigmoid(phi)].
 
     Augment, reinforce, merge: two evaluations of f for all coordinates together. Unbiased.
     Source: Yin and Zhou 2019.
     """
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see `helpers.estimators`."""
-        logits, u = _noise(f, params, n, generator)
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """(f(b) - f(b')) (u - 1/2)."""
+        logits, u = params["logits"], noise
         _, _, half = _antithetic(f, logits, u)
         return {"logits": half * (2 * u - 1)}
 
 
 @dataclass(frozen=True)
-class DisARM:
+class DisARM(BinaryEstimator):
     """(f(b) - f(b')) / 2 (b - b') sigmoid(|phi|): the mean of ARM given b and b', known as U2G as well.
 
     Two evaluations of f; the variance is that of ARM less what u still moved. Unbiased.
     Source: Dong, Mnih and Tucker 2020; Yin et al. 2020.
     """
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see `helpers.estimators`."""
-        logits, u = _noise(f, params, n, generator)
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """(f(b) - f(b')) / 2 (b - b') sigmoid(|phi|)."""
+        logits, u = params["logits"], noise
         b, other, half = _antithetic(f, logits, u)
         return {"logits": half * (b - other) * torch.sigmoid(logits.abs())}
 
 
 @dataclass(frozen=True)
-class RELAX:
+class RELAX(BinaryEstimator):
     """(f(b) - c(z')) (b - p) + d/dphi c(z) - d/dphi c(z'), z = phi + logit(u), b = 1[z > 0], z' ~ q(z | b).
 
     c is the `control`: any differentiable map of z, shape (n, *phi.shape), to (n,); the closer c(z) is to f(b), the
@@ -86,14 +103,14 @@ class RELAX:
         validate.instance("control", self.control, Callable, "a function")
         validate.instance("keep_graph", self.keep_graph, bool, "True or False")
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see `helpers.estimators`."""
-        logits, u = _noise(f, params, n, generator)
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """(f(b) - c(z')) (b - p) + d/dphi c(z) - d/dphi c(z')."""
+        logits, u = params["logits"], noise
         z = (logits + torch.logit(u)).requires_grad_()
         with torch.enable_grad():
             c = self.control(z)
-            if not isinstance(c, Tensor) or c.shape != (n,):
-                raise ValueError(f"control must return a tensor of shape ({n},), got {getattr(c, 'shape', c)}")
+            if not isinstance(c, Tensor) or c.shape != (len(u),):
+                raise ValueError(f"control must return a tensor of shape ({len(u)},), got {getattr(c, 'shape', c)}")
             if not c.requires_grad and not (c == c[0]).all():
                 raise ValueError(
                     "control must be differentiable in z, got values that differ and carry no graph. "
@@ -103,13 +120,13 @@ class RELAX:
             (slope,) = torch.autograd.grad(total, z, create_graph=self.keep_graph)
         z = z.detach()
         b = (z > 0).to(z.dtype)
-        weight = values_of(f, b, n).detach() - (c if self.keep_graph else c.detach())
+        weight = f(b).detach() - (c if self.keep_graph else c.detach())
         speed = -torch.expm1(-z.abs()) * torch.sigmoid((2 * b - 1) * logits)
         return {"logits": _beside(weight, logits) * (b - torch.sigmoid(logits)) + slope * (1 - speed)}
 
 
 @dataclass(frozen=True)
-class REBAR:
+class REBAR(BinaryEstimator):
     """RELAX with the control c(z) = scale * f(sigmoid(z / temperature)), f itself at relaxed draws.
 
     f must be differentiable on [0, 1] as well; temperature > 0. Two evaluations of f. To train temperature and scale,
@@ -123,10 +140,10 @@ class REBAR:
         temperature, _ = validate.tensors(temperature=self.temperature, scale=self.scale)
         validate.positive("temperature", temperature)
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see `helpers.estimators`."""
-        relaxed = lambda z: self.scale * values_of(f, torch.sigmoid(z / self.temperature), n)  # noqa: E731
-        return RELAX(relaxed)(f, params, n, generator)
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """Those of RELAX with the control of this class."""
+        relaxed = RELAX(lambda z: self.scale * f(torch.sigmoid(z / self.temperature)))
+        return relaxed.gradients(f, noise, params)
 
 
 def bernoulli_reinmax(

@@ -6,30 +6,41 @@ no parameter moves; the fitted coefficient of that one is the best constant base
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.distributions import Distribution
 
 from helpers import validate
-from helpers.estimators.base import Estimator, Gradients, Objective, Params, check_call, checked_params, values_of
+from helpers.estimators.base import (
+    Estimator,
+    Gradients,
+    Objective,
+    Params,
+    WithParams,
+    check_call,
+    checked_params,
+    objective,
+    own_leaves,
+)
+from helpers.estimators.families import Family
 from helpers.estimators.score_function import ScoreFunction
+from helpers.randomness import Noise
+from helpers.threads import plain_torch
 from helpers.validate import Number
 
 
 def values_and_scores(
-    distribution: type[Distribution], f: Objective, params: Params, n: int, generator: Generator | None = None
+    distribution: Family, f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> tuple[Tensor, Gradients]:
     """f(z), shape (n,), and grad_phi log q_phi(z), shape (n, *param.shape) for each name, of the same n draws."""
     check_call(f, n, generator)
-    seen = []
-
-    def one(z: Tensor) -> Tensor:
-        seen.append(values_of(f, z, len(z)).detach())
-        return torch.ones_like(seen[0])
-
-    scores = ScoreFunction(distribution)(one, params, n, generator)
-    return seen[0], scores
+    estimator, given = ScoreFunction(distribution), checked_params(params)
+    estimator.check(given, n)
+    with plain_torch(next(iter(given.values())).device):
+        z = estimator.noise(given, n, generator)
+        values = objective(f, given)(z).detach()
+        return values, estimator.scores(z, given, torch.ones_like(values))
 
 
 def _beside(values: Tensor, gradients: Tensor) -> Tensor:
@@ -38,7 +49,7 @@ def _beside(values: Tensor, gradients: Tensor) -> Tensor:
 
 
 def best_baseline(
-    distribution: type[Distribution], f: Objective, params: Params, n: int, generator: Generator | None = None
+    distribution: Family, f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> Gradients:
     """E[f s^2] / E[s^2], s = grad_phi log q_phi(z): the constant baseline of least variance, estimated from n draws.
 
@@ -55,7 +66,7 @@ def best_baseline(
 
 
 @dataclass(frozen=True)
-class LeaveOneOut:
+class LeaveOneOut(Estimator):
     """1/k sum_i (f(z_i) - mean of the other f(z_j)) grad_phi log q_phi(z_i): each draw's baseline is the others' mean.
 
     One sample is a group of k >= 2 draws, so that samples are independent and their standard error is honest; it costs
@@ -63,28 +74,39 @@ class LeaveOneOut:
     Source: Kool, van Hoof and Welling 2019; Mnih and Rezende 2016.
     """
 
-    distribution: type[Distribution]
+    distribution: Family
     k: int = 2
 
     def __post_init__(self) -> None:
         ScoreFunction(self.distribution)
         validate.integer("k", self.k, 2)
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-group gradients; see `helpers.estimators`."""
-        validate.integer("n", n, 1)
-        values, scores = values_and_scores(self.distribution, f, params, n * self.k, generator)
-        values = values.reshape(n, self.k)
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError where the score function does."""
+        ScoreFunction(self.distribution).check(params, n)
+
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+        """k samples z for each of n groups."""
+        return ScoreFunction(self.distribution).noise(params, n * self.k, generator)
+
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """Per-group gradients."""
+        values = f(noise).detach().reshape(-1, self.k)
         weights = (values - values.mean(1, keepdim=True)) / (self.k - 1)
-        result = {}
-        for name, score in scores.items():
-            groups = score.reshape(n, self.k, *score.shape[1:])
-            result[name] = (_beside(weights, groups) * groups).sum(1)
-        return result
+        terms = ScoreFunction(self.distribution).scores(noise, params, weights.reshape(-1))
+        return {name: term.reshape(len(values), self.k, *term.shape[1:]).sum(1) for name, term in terms.items()}
+
+    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+        """The samples z."""
+        return noise
+
+    def numbers(self, params: Gradients) -> int:
+        """k times those of the score function."""
+        return self.k * ScoreFunction(self.distribution).numbers(params)
 
 
 @dataclass(frozen=True)
-class ControlVariate:
+class ControlVariate(Estimator):
     """g_f - c (g_h - grad_phi E[h]), g_f and g_h being what `estimator` makes of f and of h from the same draws.
 
     `h` maps samples to one number each, as f does; `expectation(**params)` is E[h(z)], differentiable in the parameters
@@ -101,33 +123,54 @@ class ControlVariate:
     coefficient: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("estimator", "h", "expectation"):
+        validate.instance("estimator", self.estimator, Estimator, "an estimator of helpers.estimators")
+        for name in ("h", "expectation"):
             validate.instance(name, getattr(self, name), Callable, "a function")
+        if isinstance(self.h, WithParams):
+            raise TypeError("h must be a function of z alone, got a function of the parameters too")
         if self.coefficient is not None:
             validate.tensors(coefficient=self.coefficient)
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see `helpers.estimators`."""
-        check_call(f, n, generator)
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError where `estimator` does, or for n < 4 where the coefficient has to be fitted."""
         if self.coefficient is None:
             validate.integer("n", n, 4)
-        values = checked_params(params)
-        exact = self._exact(values)
-        if generator is None:
-            seed = int(torch.randint(2**32, ()))
-            generator = Generator(next(iter(values.values())).device).manual_seed(seed)
-        twin = generator.clone_state()
-        of_f, of_h = self.estimator(f, params, n, generator), self.estimator(self.h, params, n, twin)
+        self.estimator.check(params, n)
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """That of `estimator`."""
+        return self.estimator.standard_noise(params)
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Any:
+        """What `estimator` makes of it."""
+        return self.estimator.noise_from(eps, params)
+
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
+        """The noise of `estimator`, at which both f and h are evaluated."""
+        return self.estimator.noise(params, n, generator)
+
+    def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
+        """g_f - c (g_h - grad_phi E[h])."""
+        exact = self._exact(params)
+        of_f = self.estimator.gradients(f, noise, params)
+        of_h = self.estimator.gradients(objective(self.h, params), noise, params)
         result = {}
         for name, g in of_f.items():
             excess = of_h[name] - exact[name]
             result[name] = g - self._coefficients(g, excess) * excess
         return result
 
+    def samples(self, noise: Any, params: Gradients) -> Tensor:
+        """The samples of `estimator`."""
+        return self.estimator.samples(noise, params)
+
+    def numbers(self, params: Gradients) -> int:
+        """Those of `estimator`."""
+        return self.estimator.numbers(params)
+
     def _exact(self, values: Gradients) -> Gradients:
-        leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-        with torch.enable_grad():
-            mean = torch.as_tensor(self.expectation(**leaves))
+        leaves = own_leaves(values)
+        mean = torch.as_tensor(self.expectation(**leaves))
         if mean.dim() > 0:
             raise ValueError(f"expectation must return one number, got shape {tuple(mean.shape)}")
         if not mean.requires_grad:

@@ -11,12 +11,13 @@ from torch import Generator, Tensor
 from torch.distributions import Bernoulli, Distribution, Exponential, Normal, Poisson
 
 from helpers import validate
-from helpers.estimators.base import Gradients, Objective, Params, check_call, checked_params, values_of
+from helpers.estimators.base import Estimator, Gradients, Objective
 from helpers.randomness import drawing_from
 
 # A triple maps the parameters, all of one shape, to (c, z+, z-) of that shape. z+ and z- are coupled: made of the same
 # random numbers, so that they lie close together.
-Triple = Callable[..., tuple[Tensor | float, Tensor, Tensor]]
+_Triple = tuple[Tensor | float, Tensor, Tensor]
+Triple = Callable[..., _Triple]
 
 
 def _normal_loc(loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,7 +64,7 @@ TRIPLES: Mapping[type[Distribution], Mapping[str, Triple]] = {
 
 
 @dataclass(frozen=True)
-class MeasureValued:
+class MeasureValued(Estimator):
     """sum_i c_i (f(z with z_i+ in place i) - f(z with z_i- there)) over the coordinates i that a parameter moves.
 
     `distribution` is Normal, Poisson, Exponential or Bernoulli of `torch.distributions`; params has all its arguments
@@ -82,33 +83,51 @@ class MeasureValued:
             raise ValueError(f"distribution must be one of {known}, got {self.distribution!r}")
         validate.instance("coupled", self.coupled, bool, "True or False")
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see `helpers.estimators`."""
-        check_call(f, n, generator)
-        values, triples = checked_params(params), TRIPLES[self.distribution]
-        validate.same_names("params", values, triples)
-        shape = validate.broadcast({name: value.shape for name, value in values.items()})
-        copies = {name: value.detach().expand(n, *shape) for name, value in values.items()}
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError unless the parameters are all those of the distribution, and within their domains."""
+        validate.same_names("params", params, TRIPLES[self.distribution])
+        self.distribution(**params, validate_args=True)
+
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> tuple[Tensor, dict[str, _Triple]]:
+        """The samples z, and for each parameter c, z+ and z- in each coordinate."""
+        copies = self._copies(params, n)
+        halves = {}
+        with torch.no_grad(), drawing_from(generator):
+            z = self.distribution(**copies, validate_args=False).sample()
+            for name in params:
+                weight, plus, minus = TRIPLES[self.distribution][name](**copies)
+                if not self.coupled:
+                    minus = TRIPLES[self.distribution][name](**copies)[2]
+                halves[name] = weight, plus, minus
+        return z, halves
+
+    def gradients(self, f: Objective, noise: tuple[Tensor, dict[str, _Triple]], params: Gradients) -> Gradients:
+        """c_i (f(z with z_i+) - f(z with z_i-)), summed over the coordinates that an element of a parameter moves."""
+        z, halves = noise
         result = {}
         with torch.no_grad():
-            with drawing_from(generator):
-                z = self.distribution(**copies, validate_args=True).sample()
-            for name, value in values.items():
-                with drawing_from(generator):  # f is called outside, so that it keeps its own generator
-                    weight, plus, minus = triples[name](**copies)
-                    if not self.coupled:
-                        minus = triples[name](**copies)[2]
-                difference = _in_each_place(f, z, plus, n) - _in_each_place(f, z, minus, n)
-                padded = (1,) * (len(shape) - value.dim()) + value.shape
-                result[name] = (weight * difference).sum_to_size(n, *padded).reshape(n, *value.shape)
+            for name, (weight, plus, minus) in halves.items():
+                value = params[name]
+                difference = weight * (_in_each_place(f, z, plus) - _in_each_place(f, z, minus))
+                padded = (1,) * (z.dim() - 1 - value.dim()) + value.shape
+                result[name] = difference.sum_to_size(len(z), *padded).reshape(len(z), *value.shape)
         return result
 
+    def samples(self, noise: tuple[Tensor, dict[str, _Triple]], params: Gradients) -> Tensor:
+        """The samples z."""
+        return noise[0]
 
-def _in_each_place(f: Objective, z: Tensor, other: Tensor, n: int) -> Tensor:
+    def _copies(self, params: Gradients, n: int) -> Gradients:
+        shape = validate.broadcast({name: value.shape for name, value in params.items()})
+        return {name: value.expand(n, *shape) for name, value in params.items()}
+
+
+def _in_each_place(f: Objective, z: Tensor, other: Tensor) -> Tensor:
     """f of z with the coordinate i of `other` in place i, for each i: shape of z."""
+    n = len(z)
     values = torch.empty_like(z).reshape(n, -1)
     for i in range(values.shape[1]):
         moved = z.clone()
         moved.view(n, -1)[:, i] = other.reshape(n, -1)[:, i]
-        values[:, i] = values_of(f, moved, n)
+        values[:, i] = f(moved)
     return values.reshape(z.shape)

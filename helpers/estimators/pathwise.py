@@ -1,26 +1,40 @@
 """The pathwise estimator: the derivative goes through the sampler."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 from helpers import validate
+from helpers.estimators import families
 from helpers.estimators.base import (
+    Estimator,
     Gradients,
     Objective,
-    Params,
-    check_call,
+    checked_samples,
+    gradients_of_copies,
+    numbers_of,
     one_copy_per_sample,
-    per_sample_gradients,
-    values_of,
+    own_leaves,
+    rows_of_jacobian,
 )
+from helpers.estimators.families import Family
+from helpers.randomness import Noise, drawing_from
+from helpers.reparametrize import reparametrization_of
+
+# Samples with the graph to the leaves that they were made from.
+Path = tuple[Gradients, Tensor]
 
 
 @dataclass(frozen=True)
-class Pathwise:
-    """grad_phi f(g_phi(eps)) for each draw of eps: the derivative goes through the sampler.
+class Pathwise(Estimator):
+    """grad_phi f(g_phi(eps)) for each sample of eps: the derivative goes through the sampler.
+
+    `sampler` is a sampler, called as `sampler(**params, generator=generator)` with one copy of the parameters per
+    sample; a class of `torch.distributions`; or a function from the parameters, in their own shape, to a Distribution.
+    A function that takes no argument `generator` is taken for the last. A Distribution needs `rsample`.
 
     Unbiased where the sampler is a differentiable reparametrization and f is continuous and almost everywhere
     differentiable. Over a relaxation, a straight-through sampler or one that torch does not differentiate, it is
@@ -29,20 +43,115 @@ class Pathwise:
     Source: Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014; Mohamed et al. 2020, section 5.
     """
 
-    sampler: Callable[..., Tensor]
+    sampler: Callable[..., Tensor] | Family
 
     def __post_init__(self) -> None:
-        validate.instance("sampler", self.sampler, Callable, "a function")
+        validate.instance("sampler", self.sampler, Callable, "a function or a class of torch.distributions")
+        if isinstance(self.sampler, type):
+            families.check_family("sampler", self.sampler)
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see the module."""
-        check_call(f, n, generator)
-        with torch.enable_grad():
-            leaves = one_copy_per_sample(params, n, {})
-            values = values_of(f, self.sampler(**leaves, generator=generator), n)
-            if not values.requires_grad:
-                raise ValueError(
-                    "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not "
-                    "differentiable. The score function needs neither"
-                )
-            return per_sample_gradients(values, values.new_ones(()), leaves, params)
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError for bad names or values of a Distribution, or where it has no `rsample`."""
+        if not self._is_family:
+            return
+        if families.is_class(self.sampler):
+            families.event_dims(self.sampler, params)
+            families.check_domains(self.sampler, params)
+        if not families.at_own_shape(self.sampler, params).has_rsample:
+            raise ValueError(
+                f"sampler must have rsample, got {families.name_of(self.sampler)}, which torch cannot reparametrize. "
+                "The score function does not need it"
+            )
+
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor | Path:
+        """The noise eps of a `Reparametrization`; of other samplers the samples, with their graph.
+
+        What draws its own noise cannot be parted from it.
+        """
+        sampler = reparametrization_of(self.sampler)
+        if sampler is not None:
+            return sampler.draw(sampler.checked(**params), (n,), generator)
+        if not self._is_family:
+            owner = families.class_in(self.sampler)
+            leaves = one_copy_per_sample(params, n, families.event_dims(owner, params) if owner else {})
+            z = checked_samples(self.sampler(**leaves, generator=generator), n)
+            return leaves, self._separate(z, params, n)
+        with drawing_from(generator) if generator is not None else nullcontext():
+            if families.is_class(self.sampler):
+                dims = families.event_dims(self.sampler, params)
+                leaves = one_copy_per_sample(params, n, dims)
+                return leaves, self.sampler(**leaves, validate_args=False).rsample()
+            leaves = own_leaves(params)
+            return leaves, families.at_own_shape(self.sampler, leaves).rsample((n,))
+
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """The noise of a `Reparametrization` and its shape for one sample; ValueError for other samplers."""
+        sampler = reparametrization_of(self.sampler)
+        if sampler is None:
+            return super().standard_noise(params)
+        return sampler.noise, torch.Size(sampler.size(sampler.checked(**params)))
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+        """The noise eps itself."""
+        return eps
+
+    def gradients(self, f: Objective, noise: Tensor | Path, params: Gradients) -> Gradients:
+        """The derivative of f(z) for each sample."""
+        sampler = reparametrization_of(self.sampler)
+        if sampler is not None:
+            leaves = one_copy_per_sample(params, len(noise), {}, noise.dim() - 1)
+            values = _with_graph(f(sampler.at(noise, **(sampler.checked(**params) | leaves))))
+            return gradients_of_copies(values, torch.ones_like(values), leaves, params)
+        leaves, z = noise
+        end = z.detach().requires_grad_(z.requires_grad)  # first to the samples, then through the sampler
+        values = _with_graph(f(end))
+        (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
+        if self._is_family and not families.is_class(self.sampler):
+            return rows_of_jacobian((z * slope).reshape(len(z), -1).sum(1), leaves)
+        return gradients_of_copies(z, slope, leaves, params)
+
+    def samples(self, noise: Tensor | Path, params: Gradients) -> Tensor:
+        """The samples, without their graph."""
+        sampler = reparametrization_of(self.sampler)
+        if sampler is None:
+            return noise[1].detach()
+        return sampler.at(noise, **sampler.checked(**params)).detach()
+
+    def numbers(self, params: Gradients) -> int:
+        """The size of one sample, or of the parameters where they are larger."""
+        return families.numbers_of_sample(self.sampler, params) if self._is_family else numbers_of(params)
+
+    @property
+    def _is_family(self) -> bool:
+        return families.is_class(self.sampler) or families.is_function(self.sampler)
+
+    def _separate(self, z: Tensor, params: Gradients, n: int) -> Tensor:
+        """z, or ValueError where the sampler paired the copies of one sample with those of another.
+
+        One sample then has an axis of n numbers, which is no axis of a parameter. As an axis may be n long by chance,
+        the sampler is asked for n + 1 samples: an axis of its own stays as it is.
+        """
+        sizes = {size for value in params.values() for size in value.shape}
+        if n == 1 or n in sizes or n not in z.shape[1:]:
+            return z
+        with torch.no_grad():
+            leaves = one_copy_per_sample(params, n + 1, {})
+            again = self.sampler(**leaves, generator=Generator(z.device).manual_seed(0))
+        if again.shape[1:] == z.shape[1:]:
+            return z
+        shapes = {name: tuple(value.shape) for name, value in params.items()}
+        raise ValueError(
+            f"sampler must broadcast its parameters elementwise, got samples of shape {tuple(z.shape[1:])} "
+            f"from {shapes}. "
+            "Where axes of a parameter belong to one sample, give a class of torch.distributions, such as "
+            "Pathwise(MultivariateNormal), or a function from the parameters to a Distribution"
+        )
+
+
+def _with_graph(values: Tensor) -> Tensor:
+    if not values.requires_grad:
+        raise ValueError(
+            "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not differentiable. "
+            "The score function needs neither"
+        )
+    return values

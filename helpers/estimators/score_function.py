@@ -1,81 +1,96 @@
 """The score-function estimator, also called the log-derivative trick and REINFORCE."""
 
 import math
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from inspect import signature
 from numbers import Real
-from typing import Any
 
 import torch
-from torch import Generator
-from torch.distributions import Distribution, constraints
+from torch import Generator, Tensor
 
 from helpers import validate
+from helpers.estimators import families
 from helpers.estimators.base import (
+    Estimator,
     Gradients,
     Objective,
-    Params,
-    check_call,
-    checked_params,
+    checked_samples,
+    gradients_of_copies,
     one_copy_per_sample,
-    per_sample_gradients,
-    values_of,
+    own_leaves,
+    rows_of_jacobian,
 )
-from helpers.randomness import drawing_from
+from helpers.estimators.families import Family
+from helpers.estimators.standard_noise import standard_noise_of
+from helpers.randomness import Noise, drawing_from
 
 
 @dataclass(frozen=True)
-class ScoreFunction:
-    """(f(z) - baseline) * grad_phi log q_phi(z) for each draw z ~ q_phi: the log-derivative trick, REINFORCE.
+class ScoreFunction(Estimator):
+    """(f(z) - baseline) * grad_phi log q_phi(z) for each sample z ~ q_phi: the log-derivative trick, REINFORCE.
 
-    `distribution` is a class of `torch.distributions`; `baseline` a constant that no draw enters, so that the mean
-    stays what it is. f need not be differentiable. Unbiased where the support of q_phi does not depend on phi.
+    `distribution` is a class of `torch.distributions`, or any function from the parameters to a Distribution, such as
+    a policy `lambda W: Normal(x @ W, 1.0)`. `baseline` is a constant that no sample enters, so the mean stays what it
+    is. f need not be differentiable. Unbiased; a distribution whose support a parameter moves, or a probability or
+    rate of exactly 0 or 1 that a parameter moves, raises ValueError.
     Source: Glynn 1990; Williams 1992; Mohamed et al. 2020, section 4.
     """
 
-    distribution: type[Distribution]
+    distribution: Family
     baseline: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.distribution, type) and issubclass(self.distribution, Distribution)):
-            raise TypeError(f"distribution must be a class of torch.distributions, got {self.distribution!r}")
+        families.check_family("distribution", self.distribution)
         validate.instance("baseline", self.baseline, Real | None, "a number or None")
         if self.baseline is not None and not math.isfinite(self.baseline):
             raise ValueError(f"baseline must be finite, got {self.baseline}")
 
-    def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients; see the module."""
-        check_call(f, n, generator)
-        event_dims = self._event_dims(params)
-        with torch.enable_grad():
-            leaves = one_copy_per_sample(params, n, event_dims)
-            q = self.distribution(**leaves, validate_args=False)
-            with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
-                z = q.sample()
-            weights = values_of(f, z, n).detach()
-            if self.baseline is not None:
-                weights = weights - self.baseline
-            log_density = q.log_prob(z)
-            if log_density.dim() > 1:
-                log_density = log_density.reshape(n, -1).sum(1)
-            return per_sample_gradients(log_density, weights, leaves, params)
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError for bad names or values, or where the score misses a part of the derivative."""
+        if families.is_class(self.distribution):
+            families.event_dims(self.distribution, params)
+            families.check_domains(self.distribution, params)
+        families.check_derivative(self.distribution, params)
 
-    def _event_dims(self, params: Params) -> dict[str, int]:
-        """How many axes of each parameter belong to one draw; ValueError for a bad name, law or value."""
-        domains = self.distribution.arg_constraints
-        if not validate.tracing.active:
-            self._check(params, domains)
-        return {name: domains[name].event_dim for name in params}
+    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+        """The samples z themselves: q_phi is used through its density only."""
+        q = families.at_own_shape(self.distribution, params)
+        with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
+            return checked_samples(q.sample((n,)), n)
 
-    def _check(self, params: Params, domains: Any) -> None:
-        values, name_of_law = checked_params(params), self.distribution.__name__
-        for name in params:
-            if name not in signature(self.distribution).parameters:
-                raise ValueError(f"params must name arguments of {name_of_law}, got {name!r}")
-        if not isinstance(domains, Mapping) or any(constraints.is_dependent(domains[name]) for name in params):
-            raise ValueError(f"distribution must have a support that no parameter moves, got {name_of_law}")
-        for name, value in values.items():
-            if not domains[name].check(value.detach()).all():
-                raise ValueError(f"{name} must satisfy {domains[name]}, got {params[name]}")
+    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+        """Normal noise for a normal distribution, uniform numbers for others with an inverse CDF, else ValueError."""
+        standard = standard_noise_of(families.at_own_shape(self.distribution, params))
+        return super().standard_noise(params) if standard is None else standard[:2]
+
+    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+        """The samples z at this noise."""
+        _, _, to_samples = standard_noise_of(families.at_own_shape(self.distribution, params))
+        return to_samples(eps).to(next(iter(params.values())).dtype)
+
+    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+        """(f(z) - baseline) times the score."""
+        weights = f(noise).detach()
+        if self.baseline is not None:
+            weights = weights - self.baseline
+        return self.scores(noise, params, weights)
+
+    def scores(self, z: Tensor, params: Gradients, weights: Tensor) -> Gradients:
+        """weight * grad_phi log q_phi(z) for each sample z, shape (n, *param.shape); `weights` has shape (n,)."""
+        n = len(z)
+        if families.is_class(self.distribution):
+            leaves = one_copy_per_sample(params, n, families.event_dims(self.distribution, params))
+            log_density = self.distribution(**leaves, validate_args=False).log_prob(z)
+            return gradients_of_copies(log_density.reshape(n, -1).sum(1), weights, leaves, params)
+        leaves = own_leaves(params)
+        log_density = families.at_own_shape(self.distribution, leaves).log_prob(z).reshape(n, -1).sum(1)
+        rows = rows_of_jacobian(log_density, leaves)
+        return {name: weights.reshape(n, *(1,) * params[name].dim()) * row for name, row in rows.items()}
+
+    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+        """The samples z."""
+        return noise
+
+    def numbers(self, params: Gradients) -> int:
+        """The size of one sample, or of the parameters where they are larger."""
+        return families.numbers_of_sample(self.distribution, params)

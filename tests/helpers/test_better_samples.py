@@ -13,7 +13,10 @@ from torch import distributions as td
 
 from helpers import reparametrize
 from helpers.estimators import Pathwise, ScoreFunction
+from helpers.estimators.base import WithParams
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
+from helpers.estimators.binary import DisARM
+from helpers.estimators.control_variates import ControlVariate
 from helpers.estimators.measure_valued import MeasureValued
 from helpers.implicit import rsample
 from tests.support.statistical import agrees, generator, has_law, has_variance, square, sum_of_squares
@@ -29,17 +32,7 @@ def draws_under(wrapper: Callable, estimator: Any, params: dict[str, Any], n: in
     return seen[0]
 
 
-def exponential_in_place(scale: Tensor, generator: Any) -> Tensor:
-    return scale * torch.empty_like(scale).exponential_(2.0)
-
-
-def normal_in_place(scale: Tensor, generator: Any) -> Tensor:
-    return scale * torch.empty_like(scale).normal_(M, 2 * S)
-
-
 LAWS = {
-    "exponential_": (Pathwise(exponential_in_place), {"scale": 1.0}, stats.expon(scale=0.5).cdf),
-    "normal_": (Pathwise(normal_in_place), {"scale": 1.0}, stats.norm(M, 2 * S).cdf),
     "Normal": (ScoreFunction(td.Normal), LOC_SCALE, stats.norm(M, S).cdf),
     "Exponential": (ScoreFunction(td.Exponential), {"rate": 2.0}, stats.expon(scale=0.5).cdf),
     "Laplace": (ScoreFunction(td.Laplace), LOC_SCALE, stats.laplace(M, S).cdf),
@@ -50,6 +43,12 @@ LAWS = {
         Pathwise(partial(reparametrize.binary_concrete, temperature=1.0)),
         {"p": 0.5},
         stats.uniform.cdf,
+    ),
+    "Independent": (ScoreFunction(lambda loc: td.Independent(td.Normal(loc, S), 0)), {"loc": M}, stats.norm(M, S).cdf),
+    "ControlVariate": (
+        ControlVariate(ScoreFunction(td.Normal), square, lambda loc, scale: loc**2 + scale**2, 1.0),
+        LOC_SCALE,
+        stats.norm(M, S).cdf,
     ),
     "MultivariateNormal": (
         ScoreFunction(td.MultivariateNormal),
@@ -150,39 +149,61 @@ def test_draws_come_from_the_generator_alone(wrapper: Callable) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_nothing_overflows_at_the_ends_of_the_noise(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = 2.0**-54
-    monkeypatch.setattr(
-        "helpers.estimators.better_samples.open_uniform", lambda size, like, g: torch.full(size, tiny, dtype=like.dtype)
-    )
-    for estimator, params, _ in LAWS.values():
-        params = {name: torch.as_tensor(value, dtype=dtype) for name, value in params.items()}
-        for gradient in Antithetic(estimator)(sum_of_squares, params, 3, None).values():
-            assert gradient.isfinite().all()
-            assert gradient.dtype == dtype
+@pytest.mark.parametrize("end", [2.0**-54, 1 - 2.0**-53])
+@pytest.mark.parametrize("name", LAWS)
+def test_nothing_overflows_at_the_ends_of_the_noise(name: str, end: float, dtype: torch.dtype) -> None:
+    estimator, params, _ = LAWS[name]
+    params = {name: torch.as_tensor(value, dtype=dtype) for name, value in params.items()}
+    kind, shape = estimator.standard_noise(params)
+    eps = kind.inverse_cdf(torch.full((3, *shape), end, dtype=torch.float64), dtype)
+    gradients = estimator.gradients(sum_of_squares, estimator.noise_from(eps, params), params)
+    for gradient in gradients.values():
+        assert gradient.isfinite().all()
+        assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("wrapper", [Antithetic, partial(QuasiMonteCarlo, m=4)])
+def test_an_f_that_draws_keeps_its_own_generator(wrapper: Callable) -> None:
+    own, seen = generator(1), []
+
+    def noisy(z: Tensor) -> Tensor:
+        seen.append(torch.rand(len(z), generator=own))
+        return square(z) + seen[-1]
+
+    wrapper(ScoreFunction(td.Normal))(noisy, LOC_SCALE, 10, generator())
+    assert seen[0].equal(torch.rand(len(seen[0]), generator=generator(1)))
+
+
+@pytest.mark.parametrize("wrapper", [Antithetic, partial(QuasiMonteCarlo, m=2)])
+def test_groups_of_binary_variables(wrapper: Callable) -> None:
+    logits = torch.tensor([0.3, -1.0])
+    found = wrapper(DisARM())(lambda b: b @ torch.tensor([3.0, -2.0]), {"logits": logits}, 500_000, generator())
+    p = torch.sigmoid(logits)
+    agrees(found["logits"], p * (1 - p) * torch.tensor([3.0, -2.0]))
+
+
+@pytest.mark.parametrize("wrapper", [Antithetic, partial(QuasiMonteCarlo, m=4)])
+def test_an_objective_of_the_parameters_in_groups(wrapper: Callable) -> None:
+    f = WithParams(lambda z, params: z**2 * params["mu"])
+    found = wrapper(Pathwise(reparametrize.normal))(f, NORMAL, 500_000, generator())
+    agrees(found["mu"], 2 * M**2 + M**2 + S**2)
+    agrees(found["sigma"], 2 * S * M)
 
 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Antithetic(3), TypeError, "estimator must be a function, got 3"),
+        (lambda: Antithetic(3), TypeError, "estimator must be an estimator of helpers.estimators, got 3"),
         (lambda: QuasiMonteCarlo(ScoreFunction(td.Normal), 12), ValueError, "m must be a power of 2 .* got 12"),
         (lambda: QuasiMonteCarlo(ScoreFunction(td.Normal), 0), ValueError, "m must be >= 1, got 0"),
-        (
-            lambda: Antithetic(ScoreFunction(td.Poisson))(square, {"rate": 1.0}, 5),
-            ValueError,
-            "estimator must draw once.*'poisson', which is not inverted",
-        ),
-        (
-            lambda: Antithetic(Pathwise(partial(rsample, td.Gamma)))(square, {"concentration": 1.0, "rate": 1.0}, 5),
-            ValueError,
-            "'_standard_gamma', which is not inverted",
-        ),
-        (lambda: Antithetic(MeasureValued(td.Normal))(square, LOC_SCALE, 5), ValueError, "it draws more than once"),
-        (
-            lambda: QuasiMonteCarlo(Pathwise(lambda mu, generator: mu + torch.randn(())), 2)(square, {"mu": 1.0}, 5),
-            ValueError,
-            r"estimator must draw 10 samples on the first axis, got shape \(\)",
+        *(
+            (partial(Antithetic(estimator), square, params, 5), ValueError, "whose inverse CDF is known, got " + name)
+            for estimator, params, name in (
+                (ScoreFunction(td.Poisson), {"rate": 1.0}, "ScoreFunction"),
+                (Pathwise(partial(rsample, td.Gamma)), {"concentration": 1.0, "rate": 1.0}, "Pathwise"),
+                (MeasureValued(td.Normal), LOC_SCALE, "MeasureValued"),
+                (Pathwise(lambda mu, generator: mu + torch.randn(())), {"mu": 1.0}, "Pathwise"),
+            )
         ),
     ],
 )

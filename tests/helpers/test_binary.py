@@ -232,7 +232,7 @@ def test_extreme_logits_stay_finite(estimator: Any, dtype: torch.dtype) -> None:
     [
         (lambda: ARM()(f, {"probs": 0.5}, 5), ValueError, r"params must have the names \['logits'\], got \['probs'\]"),
         (lambda: DisARM()(f, {"logits": float("nan")}, 5), ValueError, "logits must be finite"),
-        (lambda: ARM()(lambda b: b, {"logits": LOGITS}, 5), ValueError, "f must return one number a sample"),
+        (lambda: ARM()(lambda b: b, {"logits": LOGITS}, 5), ValueError, "f must return one number per sample"),
         (lambda: REBAR(0.0), ValueError, "temperature must be > 0, got 0"),
         (lambda: REBAR(0.5, float("inf")), ValueError, "scale must be finite"),
         (lambda: RELAX(None), TypeError, "control must be a function, got None"),
@@ -248,3 +248,10 @@ def test_extreme_logits_stay_finite(estimator: Any, dtype: torch.dtype) -> None:
 def test_bad_input_is_named(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("estimator", [ARM(), DisARM(), REBAR(0.5), RELAX(bumpy)])
+def test_the_samples_have_their_probability(estimator: Any) -> None:
+    params = {"logits": LOGITS}
+    b = estimator.samples(estimator.noise(params, 100_000, generator()), params)
+    agrees(b, torch.sigmoid(LOGITS))

@@ -14,7 +14,7 @@ from torch import distributions as td
 
 from helpers import SEED, Estimate, compare_estimators, reparametrize
 from helpers.comparison import Trial, Trials
-from helpers.estimators import Gradients, Pathwise, ScoreFunction
+from helpers.estimators import Gradients, Pathwise, ScoreFunction, WithParams
 from helpers.estimators.binary import REBAR, DisARM
 from helpers.estimators.control_variates import LeaveOneOut
 from helpers.estimators.measure_valued import MeasureValued
@@ -246,11 +246,60 @@ def test_a_candidate_that_fails_does_not_stop_the_others() -> None:
     assert list(found.trials) == ["score"]
     assert list(found.failed) == ["pathwise", "other names", "fails", "nan", "shape"]
     assert found.failed["pathwise"].startswith("f(z) carries no graph back to the parameters")
-    assert "loc" in found.failed["other names"]
+    assert "mu, sigma" in found.failed["other names"]
     assert found.failed["fails"] == "no such law a long reason a long reason a long reason a long …"
     assert found.failed["nan"] == "gradients must be finite, got NaN or infinity"
     assert found.failed["shape"].startswith("gradients must have the shapes {'loc': (100,)")
     assert str(found).count("failed:") == 2 * 5
+
+
+def test_what_cannot_be_built_or_run_is_listed_with_its_reason() -> None:
+    candidates = {
+        "score": ScoreFunction(td.Bernoulli),
+        "no such law": lambda: ScoreFunction(td.Pareto),
+        "bad setting": lambda: REBAR(temperature=0.0),
+        "built": lambda: LeaveOneOut(td.Bernoulli, 2),
+        "other names": DisARM(),
+        "key": lambda f, params, n, generator: {"probs": params["p"]},
+    }
+    found = compare_estimators(square, candidates, {"probs": 0.3}, 1000, exact={"probs": 1.0})
+    assert list(found.trials) == ["score", "built"]
+    assert found.failed == {
+        "no such law": "params must name arguments of Pareto, got 'probs'",
+        "bad setting": "temperature must be > 0, got 0",
+        "other names": "params must have the names ['logits'], got ['probs']",
+        "key": "KeyError: 'p'",
+    }
+
+
+@pytest.mark.parametrize("name", ["probs", "logits"])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3)])
+def test_parameters_of_any_shape_and_name(name: str, shape: tuple[int, ...]) -> None:
+    p = torch.full(shape, 0.3, dtype=torch.float64)
+    params = {name: p if name == "probs" else p.logit()}
+    total = lambda b: b.reshape(len(b), -1).sum(1)  # noqa: E731
+    candidates = {"score": ScoreFunction(td.Bernoulli), "pair": LeaveOneOut(td.Bernoulli)}
+    slope = 1.0 if name == "probs" else 0.21
+    found = compare_estimators(total, candidates, params, 20_000, exact={name: torch.full(shape, slope)}, seed=SEED)
+    assert not found.failed
+    for trial in found.trials.values():
+        labels = list(trial.bias)
+        assert len(labels) == max(1, p.numel())
+        assert labels[-1] == name + (str([i - 1 for i in shape]) if shape else "")
+        for bias in trial.bias.values():
+            assert abs(bias.mean) < 5 * bias.standard_error
+
+
+def test_an_objective_of_the_parameters() -> None:
+    f = WithParams(lambda z, params: (z - params["loc"]) ** 2 * params["scale"])  # mean scale^3
+    candidates = {"pathwise": Pathwise(td.Normal), "score": ScoreFunction(td.Normal), "pair": LeaveOneOut(td.Normal)}
+    exact = {"loc": 0.0, "scale": 3 * 0.7**2}
+    found = compare_estimators(f, candidates, {"loc": 0.5, "scale": 0.7}, 50_000, exact=exact, seed=SEED)
+    assert not found.failed
+    for trial in found.trials.values():
+        for bias in trial.bias.values():
+            assert abs(bias.mean) < 5 * bias.standard_error + 1e-6
+    assert found["pathwise"].evaluations == 2  # one of them for the partial derivative
 
 
 def ceiling(z: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """helpers.compiled: the plain estimator's draws, gradients, moments and errors."""
 
-import itertools
+import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,15 +12,22 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Exponential, Normal
+from torch.distributions import Bernoulli, Exponential, MultivariateNormal, Normal
 
-from helpers import estimate_gradient, reparametrize, validate
+from helpers import estimate_gradient, reparametrize
 from helpers.compiled import Compiled
-from helpers.estimators import Estimator, Pathwise, ScoreFunction
+from helpers.estimators import DisARM, Estimator, Pathwise, ScoreFunction
+from helpers.estimators.base import WithParams
+from helpers.implicit import rsample
 from tests.support.statistical import generator, square
 
 pytestmark = [
     pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="needs a C++ compiler"),
+    pytest.mark.skipif(
+        not sys.prefix.isascii() or " " in sys.prefix,
+        reason="torch.compile does not quote the path of the environment, which has a space or is not ASCII",
+    ),
+    pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning"),
 ]
 PATHWISE = Pathwise(reparametrize.normal)
@@ -27,24 +35,17 @@ PARAMS = {"mu": 12.0, "sigma": 42.0}
 SCORES = torch.tensor([3.0, -2.0, 4.0])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def newer_torch() -> None:
-    """Asked in the one worker that runs these tests: torch's compiler takes a second to import."""
-    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
-        pytest.skip("needs a newer torch")
-    # on a new machine torch tries all instruction sets on the compiler, three seconds each, and takes the first
-    from torch._inductor import cpu_vec_isa
-
-    known = cpu_vec_isa.supported_vec_isa_list
-    here = {*cpu_vec_isa.x86_isa_checker()}
-    known[:] = itertools.islice((isa for isa in known if here.issuperset(str(isa).split()) and isa), 1)
-
-
 CASES = {
     "normal": (PATHWISE, PARAMS, square),
     "vector": (PATHWISE, {"mu": torch.tensor([1.0, 2.0]), "sigma": torch.tensor(0.5)}, lambda z: z.prod(-1)),
     "score function": (ScoreFunction(Normal, baseline=3.0), {"loc": 12.0, "scale": 42.0}, square),
     "Bernoulli": (ScoreFunction(Bernoulli), {"probs": torch.tensor(0.3, dtype=torch.float64)}, square),
+    "exponential": (ScoreFunction(Exponential), {"rate": torch.tensor([2.0, 0.5])}, lambda z: z.sum(1) ** 2),
+    "multivariate": (
+        ScoreFunction(MultivariateNormal),
+        {"loc": torch.tensor([1.0, 2.0]), "scale_tril": torch.tensor([[1.0, 0.0], [0.5, 2.0]])},
+        lambda z: z.prod(-1),
+    ),
     "Gumbel-softmax": (
         Pathwise(partial(reparametrize.gumbel_softmax, temperature=0.5)),
         {"probs": torch.tensor([0.2, 0.5, 0.3])},
@@ -55,15 +56,16 @@ CASES = {
 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was traced runs as it is, where compiling it takes three seconds each time. Other tests do compile."""
-    from torch._inductor import compile_fx  # with torch's compiler: see above
+    """The functions run as they are, where compiling them takes seconds each time. Other tests do compile."""
+    monkeypatch.setattr("helpers.compiled._compiled", lambda function: function)
 
-    monkeypatch.setattr(compile_fx, "compile_fx", lambda module, *_, **__: module.forward)
+
+COMPILED = ("normal", "Gumbel-softmax")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_draws_and_gradients_of_the_plain_estimator(case: str, request: pytest.FixtureRequest) -> None:
-    if case != "Gumbel-softmax":
+    if case not in COMPILED:
         request.getfixturevalue("interpreted")
     estimator, params, f = CASES[case]
     for n in (1000, 999):
@@ -75,11 +77,12 @@ def test_the_draws_and_gradients_of_the_plain_estimator(case: str, request: pyte
             torch.testing.assert_close(compiled[name], gradient, rtol=1e-4, atol=1e-5 * scale)
 
 
-@pytest.mark.usefixtures("interpreted")
-@pytest.mark.parametrize("case", ["vector", "Bernoulli"])
-def test_the_moments_are_those_of_the_gradients(case: str) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_the_moments_are_those_of_the_gradients(case: str, request: pytest.FixtureRequest) -> None:
+    if case != "score function":
+        request.getfixturevalue("interpreted")
     estimator, params, f = CASES[case]
-    for n in (1000, 999):
+    for n in (1000, 1499, 99):
         added_up = Compiled(estimator).moments(f, params, n, generator())
         for name, samples in estimator(f, params, n, generator()).items():
             expected = n, samples.double().mean(0).numpy(), (n - 1) * samples.double().var(0).numpy()
@@ -142,6 +145,13 @@ def test_the_errors_of_the_plain_estimator(params: dict[str, Any], f: Callable[[
 
 
 @pytest.mark.usefixtures("interpreted")
+def test_the_errors_of_the_plain_score_function() -> None:
+    for estimator in (ScoreFunction(Normal), Compiled(ScoreFunction(Normal))):
+        with pytest.raises(ValueError, match="scale must satisfy"):
+            estimator(square, {"loc": 0.0, "scale": -1.0}, 10, generator())
+
+
+@pytest.mark.usefixtures("interpreted")
 def test_the_loop_refuses_gradients_that_are_not_finite() -> None:
     refused = r"gradients of 'mu' must be finite, got \d+ of 1000 samples"
     for estimator in (PATHWISE, Compiled(PATHWISE)):
@@ -161,19 +171,45 @@ def branches(z: Tensor) -> Tensor:
     return z if z.max() > 3 else -z
 
 
+def draws(z: Tensor) -> Tensor:
+    return z + torch.rand(len(z))
+
+
+OWN = torch.Generator()
+
+
+def draws_from_its_own(z: Tensor) -> Tensor:
+    return z + torch.rand(len(z), generator=OWN)
+
+
+@pytest.mark.parametrize("f", [branches, draws, draws_from_its_own])
+def test_what_cannot_be_compiled_is_refused(f: Callable[[Tensor], Tensor]) -> None:
+    with torch.random.fork_rng(), pytest.raises(RuntimeError, match=r"can't compile .* use "):
+        Compiled(PATHWISE)(f, PARAMS, 1000, generator())
+    assert PATHWISE(f, PARAMS, 1000, generator())  # as it is, it works
+
+
 @pytest.mark.parametrize(
-    ("estimator", "params", "f", "reason"),
-    [
-        (PATHWISE, PARAMS, branches, "Data-dependent branching"),
-        (ScoreFunction(Exponential), {"rate": 1.0}, square, "draws by another function"),
-    ],
+    "estimator", [3, DisARM(), Pathwise(partial(rsample, Normal)), ScoreFunction(lambda loc: Normal(loc, 1.0))]
 )
-def test_what_cannot_be_compiled_is_refused(
-    estimator: Estimator, params: dict[str, float], f: Callable[[Tensor], Tensor], reason: str
-) -> None:
-    with pytest.raises(RuntimeError, match=reason):
-        Compiled(estimator)(f, params, 1000)
-    assert estimator(f, params, 1000)  # as it is, it works
+def test_the_estimator_must_have_a_noise_apart(estimator: Estimator) -> None:
+    with pytest.raises(TypeError, match="estimator must be a Pathwise with a Reparametrization or a ScoreFunction"):
+        Compiled(estimator)
+
+
+def test_an_objective_of_the_parameters_is_refused() -> None:
+    with pytest.raises(TypeError, match="f must be a function of z alone"):
+        Compiled(PATHWISE)(WithParams(lambda z, params: z * params["mu"]), PARAMS, 1000)
+
+
+def test_an_older_torch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda model, *, fullgraph=False: model)
+    with pytest.raises(RuntimeError, match=r"Compiled needs torch 2\.13"):
+        Compiled(PATHWISE)
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    assert pickle.loads(pickle.dumps(Compiled(PATHWISE))) == Compiled(PATHWISE)
 
 
 class Unhashable:
@@ -189,27 +225,8 @@ def test_f_need_not_be_hashable() -> None:
     torch.testing.assert_close(compiled, plain)
 
 
-def test_it_does_not_run_where_torch_does_not_compile() -> None:
-    with torch.compiler.set_stance("force_eager"), pytest.raises(RuntimeError, match="is switched off"):
-        Compiled(PATHWISE)(square, PARAMS, 1000, generator())
-    assert not validate.tracing.active
-
-
-@pytest.mark.usefixtures("interpreted")
 def test_code_that_a_reader_compiles_still_checks() -> None:
-    Compiled(PATHWISE)(square, PARAMS, 1000, generator())
     of_a_reader = torch.compile(lambda sigma: reparametrize.normal(0.0, sigma, sample_shape=(3,)), backend="eager")
     assert of_a_reader(torch.tensor(1.0)).shape == (3,)
     with pytest.raises(ValueError, match="sigma must be > 0, got -1"):
         of_a_reader(torch.tensor(-1.0))
-
-
-def test_an_older_torch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch._dynamo, "config", object())
-    with pytest.raises(RuntimeError, match="needs a torch that compiles"):
-        Compiled(PATHWISE)
-
-
-def test_the_estimator_must_be_a_function() -> None:
-    with pytest.raises(TypeError, match="estimator must be a function, got 3"):
-        Compiled(3)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch import distributions as td
 
-from helpers.estimators import Gradients, Pathwise, ScoreFunction
+from helpers.estimators import Estimator, Gradients, Pathwise, ScoreFunction
 from helpers.estimators.control_variates import ControlVariate, LeaveOneOut, best_baseline, quadratic, values_and_scores
 from helpers.estimators.surrogate import dice
 from helpers.reparametrize import normal
@@ -126,14 +126,20 @@ def test_the_constant_control_variate_of_a_bernoulli_leaves_no_variance() -> Non
     torch.testing.assert_close(gradients["probs"], torch.full((1000,), 5.0, dtype=torch.float64))
 
 
-class Given:
-    """An estimator that returns what it was given: `of_f` for f, `of_h` for `one`."""
+class Given(Estimator):
+    """An estimator that returns what it was given: `of_f`, or `of_h` for an f that is 1 everywhere, as `one` is."""
 
     def __init__(self, of_f: Tensor, of_h: Tensor) -> None:
         self.of_f, self.of_h = of_f, of_h
 
-    def __call__(self, f: Any, params: Any, n: int, generator: Any) -> Gradients:
-        return {"x": self.of_h if f is one else self.of_f}
+    def noise(self, params: Any, n: int, generator: Any) -> Tensor:
+        return torch.full((n,), 2.0)
+
+    def gradients(self, f: Any, noise: Tensor, params: Any) -> Gradients:
+        return {"x": self.of_h if (f(noise) == 1).all() else self.of_f}
+
+    def samples(self, noise: Tensor, params: Any) -> Tensor:
+        return noise
 
 
 def test_each_half_uses_the_coefficient_of_the_other() -> None:

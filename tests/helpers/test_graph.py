@@ -6,6 +6,7 @@ import time
 import tracemalloc
 import warnings
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -125,6 +126,28 @@ def test_a_leaf_shows_its_gradient() -> None:
 def test_names_go_by_identity_not_by_value() -> None:
     a, b = leaf(1.0), leaf(1.0)
     assert [line[4:5] for line in str(get_graph(a * b, b=b, a=a)).splitlines()[1:]] == ["a", "b"]
+
+
+def test_a_name_for_an_intermediate_tensor_labels_its_node() -> None:
+    a = leaf(2.0)
+    b = a * 3
+    shown = str(get_graph(b.exp(), b=b, a=a))
+    assert shown.splitlines()[1] == "└── MulBackward0 b"
+
+
+@pytest.mark.parametrize("root", [lambda a: a, lambda a: a.exp()])
+def test_a_name_that_is_nowhere_in_the_graph_is_refused(root: Callable[[Tensor], Tensor]) -> None:
+    a = leaf(2.0)
+    for other in (leaf(2.0), leaf(1.0).exp(), torch.ones(3)):
+        with pytest.raises(ValueError, match="other must be a tensor of the graph, got one of shape "):
+            get_graph(root(a), other=other)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_leaf_is_shown_by_its_shapes() -> None:
+    rows = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], requires_grad=True)
+    shown = str(get_graph(torch.nested.to_padded_tensor(rows, 0.0).sum(), rows=rows))
+    assert "rows [(2,), (3,)], value = (nested), grad = None" in shown
 
 
 def test_a_grad_fn_is_a_root_too() -> None:

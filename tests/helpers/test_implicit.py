@@ -144,6 +144,61 @@ def test_mean_of_torchs_own() -> None:
     agrees(found["concentration"], (np.array([3.0, -2.0, 4.0]) - 11 / 6) / 6)
 
 
+def beta_quantile(z: np.ndarray, u: np.ndarray, a: float, b: float) -> np.ndarray:
+    """The derivative of the inverse CDF with respect to a, at fixed u."""
+    h = 1e-5 * a
+    return (special.betaincinv(a + h, b, u) - special.betaincinv(a - h, b, u)) / (2 * h)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(0.01, 0.01), (0.01, 1.0), (0.3, 1000.0), (1.0, 1000.0), (5.9, 1000.0), (7.0, 1e5), (1e5, 1e5)]
+)
+def test_beta_derivatives_within_the_limits(a: float, b: float) -> None:
+    leaf = torch.full((2000,), a, dtype=torch.float64, requires_grad=True)
+    z = rsample(td.Beta, concentration1=leaf, concentration0=torch.full_like(leaf, b), generator=generator())
+    (slope,) = torch.autograd.grad(z.sum(), leaf)
+    z = z.detach().numpy()
+    u = special.betainc(a, b, z)
+    inside = (u > 1e-3) & (u < 1 - 1e-3) & (z > 1e-300) & (z < 1 - 1e-12)
+    expected = beta_quantile(z, u, a, b)[inside]
+    assert inside.sum() > 500
+    assert slope.numpy()[inside].mean() == pytest.approx(expected.mean(), rel=3e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_logarithm_of_a_small_gamma_variable_is_right_or_refused(dtype: torch.dtype) -> None:
+    for a in (0.03, 0.1, 0.3, 2.0):
+        leaf = torch.full((200_000,), a, dtype=dtype)
+        call = partial(Pathwise(partial(rsample, td.Gamma, rate=1.0)), torch.log, {"concentration": leaf[0]})
+        if dtype == torch.float32 and a < 0.2:
+            with pytest.raises(ValueError, match="f must return finite numbers"):
+                call(200_000, generator())
+        else:
+            agrees(call(200_000, generator())["concentration"], special.polygamma(1, a), fault=0.2)
+
+
+def test_a_function_may_return_the_distribution() -> None:
+    found = rsample(lambda a: td.Gamma(a, 2.0), a=0.3, sample_shape=(50,), generator=generator())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(
+        found, rsample(td.Gamma, concentration=0.3, rate=2.0, sample_shape=(50,), generator=generator())
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_second_derivatives_are_refused(name: str) -> None:
+    sampler, params, _ = SAMPLERS[name]
+    leaves = {k: torch.as_tensor(v).double().requires_grad_() for k, v in params.items()}
+    z = sampler(**leaves, sample_shape=(20,), generator=generator())
+
+    def second() -> None:
+        first = torch.autograd.grad((z**2).sum(), list(leaves.values()), create_graph=True)
+        torch.autograd.grad(sum(g.sum() for g in first), list(leaves.values()))
+
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        second()
+
+
 # the wrapper itself ---------------------------------------------------------------------------------------------------
 
 
@@ -214,12 +269,26 @@ def test_sample_shape_comes_first(name: str) -> None:
         (lambda: von_mises(0.0, 1.0, generator=3), TypeError, "generator must be a torch.Generator or None, got 3"),
         (lambda: rsample(td.Poisson, rate=1.0), TypeError, "distribution must be .* with rsample"),
         (lambda: rsample(td.Gamma, concentration=1.0, rate=-1.0), ValueError, "parameter rate"),
+        (
+            lambda: rsample(td.Gamma, concentration=1e-3, rate=1.0),
+            ValueError,
+            "concentration must be >= 0.01.*got 0.001",
+        ),
+        (lambda: rsample(td.Chi2, df=1e-2), ValueError, "df / 2 must be >= 0.01.*got 0.005"),
+        (
+            lambda: rsample(td.Beta, concentration1=1.0, concentration0=1e-3),
+            ValueError,
+            "concentration0 must be >= 0.01",
+        ),
+        (lambda: rsample(td.Beta, concentration1=1.0, concentration0=1e4), ValueError, "at most 1000.*10000 next to 1"),
+        (lambda: rsample(td.Dirichlet, concentration=torch.tensor([1e4, 1e4, 1.0])), ValueError, "20000 next to 1"),
+        (lambda: rsample(lambda rate: rate, rate=1.0), TypeError, "with rsample"),
         (lambda: implicit(torch.ones(3), 3), TypeError, "cdf must be a function, got 3"),
         (lambda: implicit(torch.ones(3), lambda z: z.sum()), ValueError, r"cdf must return a tensor of shape \(3,\)"),
         (
             lambda: implicit(torch.ones(3), lambda z: -z),
             ValueError,
-            "cdf must increase at every draw, got the slope -1",
+            "cdf must increase at every sample, got the slope -1",
         ),
     ],
 )

@@ -2,21 +2,27 @@
 
 import os
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch import distributions as td
 
-from helpers import Estimate, estimate_gradient, get_graph
+from helpers import SEED, Estimate, compare_estimators, estimate_gradient, estimate_means, get_graph
 from helpers.drawing import draw
-from helpers.estimators import Pathwise, ScoreFunction
+from helpers.estimate import CHUNK_SIZE, moments_of
+from helpers.estimators import Antithetic, LeaveOneOut, Pathwise, QuasiMonteCarlo, ScoreFunction
+from helpers.estimators.base import checked_params
 from helpers.estimators.binary import REBAR
 from helpers.estimators.control_variates import best_baseline
 from helpers.estimators.measure_valued import MeasureValued
 from helpers.implicit import rsample, truncated_normal
+from helpers.reparametrize import normal
 from helpers.threads import one_core
 from tests.helpers.test_contract import CASES, control
 from tests.support.statistical import agrees, generator, sum_of_squares
@@ -63,22 +69,156 @@ def test_rebar_refuses_a_step() -> None:
         REBAR(0.5)(lambda b: (b > 0.5).float(), {"logits": 0.3}, 100, generator())
 
 
+RETURNED = [
+    (lambda n: {"x": torch.ones(n // 2)}, r"'x' must be 100 on the first axis, got shape \(50,\)"),
+    (lambda n: {"x": torch.ones(())}, r"got shape \(\)"),
+    (lambda n: {"x": torch.ones(n, dtype=torch.complex64)}, "'x' must be real floating numbers, got torch.complex64"),
+    (lambda n: {"x": torch.ones(n, dtype=torch.int64)}, "'x' must be real floating numbers, got torch.int64"),
+    (lambda n: {"x": [1.0] * n}, "got list"),
+    (lambda n: [1.0] * n, "must be a mapping"),
+]
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (lambda n: {"x": torch.ones(n // 2)}, r"of shape \(100,\), got \(50,\)"),
-        (lambda n: {}, "at least one gradient"),
-        (lambda n: {"variance": torch.ones(n // 2)}, r"of shape \(100,\), got \(50,\)"),
-        (lambda n: {"x": torch.ones(())}, r"got \(\)"),
-        (lambda n: {"x": torch.ones(n, dtype=torch.complex64)}, "real floating gradients of 'x'"),
-        (lambda n: {"x": torch.ones(n, dtype=torch.int64)}, "real floating gradients of 'x'"),
-        (lambda n: {"x": [1.0] * n}, "got list"),
-        (lambda n: [1.0] * n, "must be a mapping"),
+        *RETURNED,
+        (lambda n: {}, r"must have the names \['x'\], got \[\]"),
+        (
+            lambda n: {"x": torch.ones(n), "variance": torch.ones(n)},
+            r"the names \['x'\], got \['variance', 'x'",
+        ),
+        (lambda n: {"x": torch.ones(n, 1)}, r"of shape \(100,\), got \(100, 1\)"),
     ],
 )
 def test_the_engine_checks_what_an_estimator_returns(returned: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         estimate_gradient(torch.square, lambda f, params, n, generator: returned(n), {"x": 1.0}, 100)
+
+
+@pytest.mark.parametrize(("returned", "message"), [*RETURNED, (lambda n: {}, "at least one name")])
+def test_the_engine_checks_samples_of_which_it_takes_the_mean(returned: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        estimate_means(lambda n, generator: returned(n), 100)
+
+
+def test_means_of_any_quantities() -> None:
+    def moments(n: int, generator: Generator) -> dict[str, Tensor]:
+        z = torch.randn(n, 2, generator=generator)
+        return {"mean": z + 1, "second": z[:, 0] ** 2}
+
+    found = estimate_means(moments, 100_000, seed=SEED, chunk_size=1000)
+    again = estimate_means(moments, 100_000, seed=SEED, chunk_size=1000, progress=False)
+    for name, expected in {"mean": torch.ones(2), "second": torch.tensor(1.0)}.items():
+        assert torch.equal(found[name].mean, again[name].mean)
+        assert ((found[name].mean - expected).abs() < 5 * found[name].standard_error).all()
+    assert found["second"].n == 100_000
+    assert found["second"].variance == pytest.approx(2.0, rel=0.1)
+    score = partial(ScoreFunction(td.Normal), torch.square, {"loc": 1.0, "scale": 1.0})
+    one = estimate_means(score, 1000, seed=SEED)
+    two = estimate_gradient(torch.square, ScoreFunction(td.Normal), {"loc": 1.0, "scale": 1.0}, 1000, seed=SEED)
+    assert {name: e.mean for name, e in one.items()} == {name: e.mean for name, e in two.items()}
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e200])
+def test_squares_outside_float64_are_refused_with_the_reason(size: float) -> None:
+    params = {"mu": torch.tensor(0.5, dtype=torch.float64), "sigma": 1.0}
+    with pytest.raises(ValueError, match=r"gradients of 'sigma' must be .* in float64, got \S+e.*multiply f") as caught:
+        estimate_gradient(lambda z: size * z, Pathwise(normal), params, 100)
+    assert "NaN" not in str(caught.value)
+    found = compare_estimators(
+        lambda z: size * z, {"path": Pathwise(normal), "one": constant}, params, 100, exact={"mu": size, "sigma": 0.0}
+    )
+    assert found.failed["path"].startswith("gradients of 'sigma' must be")
+
+
+def constant(f: Any, params: Any, n: int, generator: Any) -> dict[str, Tensor]:
+    return {"mu": torch.ones(n), "sigma": torch.ones(n)}
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e100, 0.0])
+def test_gradients_that_are_all_equal_have_no_error(size: float) -> None:
+    params = {"mu": torch.tensor(0.5, dtype=torch.float64)}
+    found = estimate_gradient(lambda z: size * z, Pathwise(partial(normal, sigma=1.0)), params, 100)["mu"]
+    assert found.mean == size
+    assert found.standard_error == 0
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params", "numbers"),
+    [
+        (Pathwise(normal), {"mu": torch.zeros(2000, 1), "sigma": torch.ones(1, 2000)}, 4_000_000),
+        (Pathwise(td.Normal), {"loc": torch.zeros(2000, 1), "scale": torch.ones(1, 2000)}, 4_000_000),
+        (ScoreFunction(td.Normal), {"loc": torch.zeros(20, 1), "scale": torch.ones(1, 20)}, 400),
+        (ScoreFunction(lambda w: td.Normal(torch.ones(50, 3) @ w, 1.0)), {"w": torch.ones(3)}, 50),
+        (LeaveOneOut(td.Normal, 8), {"loc": torch.zeros(20), "scale": 1.0}, 160),
+        (QuasiMonteCarlo(ScoreFunction(td.Normal), 4096), {"loc": 0.0, "scale": 1.0}, 4096),
+        (Antithetic(ScoreFunction(td.Normal)), {"loc": torch.zeros(3), "scale": 1.0}, 6),
+        (Pathwise(td.MultivariateNormal), {"loc": torch.zeros(3), "scale_tril": torch.eye(3)}, 9),
+    ],
+)
+def test_a_chunk_counts_what_one_sample_allocates(
+    estimator: Any, params: dict[str, Any], numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def chunks(self: Any, f: Any, params: Any, n: int, generator: Any) -> Any:
+        sizes.append(n)
+        return moments_of({name: torch.zeros(n) for name in params})
+
+    monkeypatch.setattr(type(estimator), "moments", chunks)
+    assert estimator.numbers(checked_params(params)) == numbers
+    size = max(4, CHUNK_SIZE // numbers)
+    with ThreadPoolExecutor(1) as one:
+        estimate_gradient(sum_of_squares, estimator, params, 10 * size, executor=one)
+    assert sizes == [size] * 10
+
+
+def test_what_cannot_be_sent_to_another_process_is_named() -> None:
+    with ProcessPoolExecutor(1) as pool, pytest.raises(TypeError, match="f, estimator and params must be picklable"):
+        estimate_gradient(lambda z: z, Pathwise(normal), {"mu": 1.0, "sigma": 1.0}, 100, executor=pool)
+
+
+def test_a_stop_iteration_of_f_is_no_end() -> None:
+    def ends(z: Tensor) -> Tensor:
+        raise StopIteration
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        estimate_gradient(ends, Pathwise(normal), {"mu": 1.0, "sigma": 1.0}, 100)
+
+
+# the state of torch around a call -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def default_dtype() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+STATES = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "default device": lambda: torch.device("meta"),
+    "default dtype": default_dtype,
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(("estimator", "params"), CASES)
+def test_the_state_of_torch_changes_no_number(estimator: Any, params: dict[str, Any], state: str) -> None:
+    params = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in params.items()}
+    expected = estimator(control, params, 20, generator())
+    threaded = estimate_gradient(control, estimator, params, 20, chunk_size=5)
+    with STATES[state]():
+        found = estimator(control, {k: v.clone() for k, v in params.items()}, 20, generator())
+        chunks = estimate_gradient(control, estimator, params, 20, chunk_size=5)
+    for name in params:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(chunks[name].mean, threaded[name].mean, rtol=1e-4, atol=1e-4)
 
 
 def test_the_beta_law_of_small_concentrations() -> None:

@@ -1,7 +1,11 @@
 """helpers.reparametrize: each sampler follows its law, differentiates as it should, and never returns NaN or inf."""
 
+import copy
+import inspect
 import math
+import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,9 @@ from scipy import special, stats
 from torch import Tensor
 
 from helpers import BernoulliSTE
+from helpers.randomness import standard_gumbel, standard_normal, uniform
 from helpers.reparametrize import (
+    Reparametrization,
     bernoulli_straight_through,
     binary_concrete,
     exponential,
@@ -19,6 +25,7 @@ from helpers.reparametrize import (
     gumbel_softmax,
     inverse_cdf,
     normal,
+    reparametrization_of,
     weibull,
 )
 from tests.support.statistical import agrees, generator, has_frequencies, has_law
@@ -153,6 +160,155 @@ def test_bernoulli_draws_have_probability_p(draw: Callable[..., Tensor], p: floa
 def test_a_certain_bernoulli_is_certain(p: float) -> None:
     assert (bernoulli_straight_through(p, sample_shape=(1000,), generator=generator()) == p).all()
     assert (BernoulliSTE()(torch.full((1000,), p), generator=generator()) == p).all()
+
+
+# noise and map --------------------------------------------------------------------------------------------------------
+
+MAPS = {name: case for name, case in ALL.items() if isinstance(case[0], Reparametrization)}
+NOISES = {
+    "normal": (standard_normal, stats.norm),
+    "uniform": (uniform, stats.uniform),
+    "Gumbel": (standard_gumbel, stats.gumbel_r),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_sample_is_the_map_of_the_noise(name: str) -> None:
+    sampler, parameters, shape = MAPS[name]
+    eps = sampler.noise.draw((4, *shape), torch.empty(0), generator())
+    z = sampler(*parameters, sample_shape=(4,), generator=generator())
+    assert z.equal(sampler.g(eps, *parameters))
+    untouched = copy.copy(eps.numpy().copy())
+    sampler.g(eps, *parameters)
+    assert (eps.numpy() == untouched).all()
+    assert z.equal(sampler.at(eps, **sampler.checked(*parameters)))
+
+
+def test_the_maps_are_those_of_the_text() -> None:
+    eps = torch.tensor([-0.5, 0.3, 2.0])
+    assert normal.g(eps, 3.0, 2.0).equal(3 + 2 * eps)
+    u, third = torch.tensor([0.25, 0.75]), torch.tensor(1 / 3)
+    torch.testing.assert_close(exponential.g(u, 2.0), -torch.log(u) / 2)
+    torch.testing.assert_close(weibull.g(u, 2.0, 0.5), 2 * torch.log(u) ** 2)
+    odds = 0.5 * u / (1 - u)
+    torch.testing.assert_close(binary_concrete.g(u, third, 0.5), odds**2 / (1 + odds**2))
+    assert bernoulli_straight_through.g(u, third).tolist() == [1, 0]
+    pi = torch.tensor([0.2, 0.3, 0.5])
+    assert gumbel_max.g(eps, pi).tolist() == [0, 0, 1]
+    weights = (pi * torch.exp(eps)) ** 2
+    torch.testing.assert_close(gumbel_softmax.g(eps, pi, 0.5), weights / weights.sum())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_its_mirror_image_and_its_inverse_cdf(name: str, dtype: torch.dtype) -> None:
+    noise, law = NOISES[name]
+    eps = noise.draw((200_000, 1), torch.empty(0, dtype=dtype), generator())
+    assert eps.dtype == dtype
+    has_law(eps[:, 0], law.cdf)
+    has_law(noise.mirror(eps)[:, 0], law.cdf)
+    inside = eps[law.cdf(eps).ravel() < 0.9]  # beyond, a CDF has too few digits to compare by
+    np.testing.assert_allclose(law.cdf(inside) + law.cdf(noise.mirror(inside)), 1, atol=2e-6)
+    u = torch.tensor([1e-6, 0.1, 0.5, 0.9, 1 - 1e-6], dtype=torch.float64)
+    np.testing.assert_allclose(noise.inverse_cdf(u, u.dtype), law.ppf(u), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_and_its_mirror_image_are_finite_at_the_ends(
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise, _ = NOISES[name]
+    for lowest in (True, False):
+        end = 0.0 if lowest else 1 - torch.finfo(dtype).eps / 2
+        monkeypatch.setattr(torch, "rand", lambda size, end=end, **_: torch.full(size, end, dtype=dtype))
+        eps = noise.draw((2, 3), torch.empty(0, dtype=dtype), None)
+        assert noise.mirror(eps).isfinite().all()
+        torch.testing.assert_close(noise.mirror(noise.mirror(eps)), eps, rtol=1e-3, atol=1e-3)
+        outermost = torch.tensor([2.0**-54, 1 - 2.0**-53], dtype=torch.float64)
+        points = noise.inverse_cdf(outermost, dtype)
+        assert points.dtype == dtype
+        assert points.isfinite().all()
+        if noise is uniform:
+            assert ((points > 0) & (points < 1)).all()
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_samplers_are_pickled_and_say_how_they_are_called(name: str) -> None:
+    sampler, _, _ = MAPS[name]
+    assert pickle.loads(pickle.dumps(sampler)) is sampler
+    assert list(inspect.signature(sampler).parameters)[-2:] == ["sample_shape", "generator"]
+    assert "eps" not in inspect.signature(sampler).parameters
+    assert sampler.__doc__ == sampler.g.__doc__
+
+
+def shifted(eps: Tensor, mu: Tensor) -> Tensor:
+    return mu + eps
+
+
+def test_a_reader_makes_a_sampler_of_noise_and_map() -> None:
+    sampler = pickle.loads(pickle.dumps(Reparametrization(standard_normal, shifted)))
+    z = sampler(torch.tensor([1.0, 2.0]), sample_shape=(3,), generator=generator())
+    assert z.equal(normal(torch.tensor([1.0, 2.0]), 1.0, sample_shape=(3,), generator=generator()))
+    with pytest.raises(TypeError, match="g must be a function, got 3"):
+        Reparametrization(uniform, 3)
+
+
+def test_arguments_given_in_advance() -> None:
+    fixed = reparametrization_of(partial(gumbel_softmax, temperature=0.5, hard=True))
+    y = fixed(SIMPLEX, generator=generator())
+    assert y.equal(gumbel_softmax(SIMPLEX, 0.5, True, generator=generator()))
+    assert reparametrization_of(partial(normal, 2.0))(sigma=1.0, generator=generator()).equal(
+        normal(2.0, 1.0, generator=generator())
+    )
+    with pytest.raises(ValueError, match="temperature must be > 0, got -1"):
+        reparametrization_of(partial(gumbel_softmax, temperature=-1.0)).checked(SIMPLEX)
+    assert reparametrization_of(normal) is normal
+    assert reparametrization_of(cauchy) is None
+    assert reparametrization_of(partial(normal, sample_shape=(2,))) is None
+
+
+# half precision -------------------------------------------------------------------------------------------------------
+
+HALF = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("name", ALL)
+def test_half_precision_is_float32_rounded(name: str, dtype: torch.dtype) -> None:
+    sampler, parameters, _ = ALL[name]
+    given = of_dtype(parameters, torch.float64 if "gumbel" in name else dtype)
+    if "gumbel" in name:  # they sum to one in half precision as well
+        given = (torch.tensor([[[0.25, 0.25, 0.5]], [[0.625, 0.25, 0.125]]]), *given[1:])
+    if name == "weibull":  # float16 does not hold the samples of concentration 0.1
+        given = (given[0], given[1] + 1)
+    leaves = [p.to(dtype).requires_grad_() if isinstance(p, Tensor) else p for p in given]
+    wide = [p.detach().float().requires_grad_() if isinstance(p, Tensor) else p for p in leaves]
+    z, expected = (sampler(*p, sample_shape=(1000,), generator=generator()) for p in (leaves, wide))
+    assert z.dtype == dtype
+    assert z.equal(expected.to(dtype))
+    if not z.requires_grad:
+        return
+    upstream = torch.randn(z.shape, generator=generator(1)).to(dtype)
+    found = torch.autograd.grad(z, leaves[0], upstream)[0]
+    assert found.equal(torch.autograd.grad(expected, wide[0], upstream.float())[0].to(dtype))
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_probabilities_and_sharp_rows_in_half_precision(dtype: torch.dtype) -> None:
+    pi = torch.tensor([1 / 64, 1 / 64, 31 / 32], dtype=dtype)
+    has_frequencies(gumbel_max(pi, sample_shape=(200_000,), generator=generator()), pi.double())
+    y = gumbel_softmax(pi, 1e-4, sample_shape=(100_000,), generator=generator())
+    assert y.isfinite().all()
+    p = torch.tensor(1 / 512, dtype=dtype)
+    for draw in (bernoulli_straight_through, BernoulliSTE()):
+        bits = draw(p.expand(1_000_000), generator=generator())
+        has_frequencies(torch.stack([1 - bits, bits], 1), torch.tensor([511 / 512, 1 / 512], dtype=torch.float64))
+
+
+def test_a_sample_that_half_precision_cannot_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="samples must be at most"):
+        exponential(torch.tensor(1e-6, dtype=torch.float16), sample_shape=(100,), generator=generator())
 
 
 # shapes, dtypes, generators -------------------------------------------------------------------------------------------

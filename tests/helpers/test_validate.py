@@ -191,10 +191,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], dict[str, Any], dict[str, st.S
         {"distribution": td.Normal},
         {"distribution": NOT_CALLABLE, "coupled": NOT_A_FLAG},
     ),
-    "Antithetic": (Antithetic, {"estimator": square}, {"estimator": NOT_CALLABLE}),
+    "Antithetic": (Antithetic, {"estimator": Pathwise(reparametrize.normal)}, {"estimator": NOT_CALLABLE}),
     "QuasiMonteCarlo": (
         QuasiMonteCarlo,
-        {"estimator": square, "m": 4},
+        {"estimator": Pathwise(reparametrize.normal), "m": 4},
         {
             "estimator": NOT_CALLABLE,
             "m": st.one_of(count_but(1), st.sampled_from([3, 6]).map(lambda m: (m, (str(m),)))),
@@ -203,7 +203,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], dict[str, Any], dict[str, st.S
     "LeaveOneOut": (LeaveOneOut, {"distribution": td.Normal}, {"distribution": NOT_CALLABLE, "k": count_but(2)}),
     "ControlVariate": (
         ControlVariate,
-        {"estimator": square, "h": square, "expectation": square},
+        {"estimator": Pathwise(reparametrize.normal), "h": square, "expectation": square},
         {
             "estimator": NOT_CALLABLE,
             "h": NOT_CALLABLE,

@@ -13,6 +13,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import helpers
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
@@ -65,7 +67,7 @@ def test_the_quarto_extra_and_conda_name_the_same_oldest_quarto() -> None:
 
 def test_the_citation_has_the_version_of_the_project() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert str(citation["version"]) == PROJECT["version"]
+    assert str(citation["version"]) == PROJECT["version"] == helpers.__version__
     assert citation["cff-version"] == "1.2.0"
     assert str(citation["date-released"]) == yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]["date"]
 

@@ -1,0 +1,184 @@
+"""Families of distributions q_phi: a class of `torch.distributions`, or any function from parameters to a Distribution.
+
+The parameters of a class broadcast elementwise, so one copy of them per sample gives per-sample gradients. What a
+function does with its parameters is not known, `Normal((x * w).sum(), 1.0)` for instance: it is called once, with the
+parameters in their own shape, and per-sample gradients are the rows of a Jacobian.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from inspect import Parameter, signature
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    TransformedDistribution,
+    constraints,
+)
+
+from helpers import validate
+from helpers.estimators.base import Gradients, own_leaves
+
+Family = type[Distribution] | Callable[..., Distribution]
+
+
+def is_class(family: object) -> bool:
+    """Whether it is a class of `torch.distributions`, or one derived from those."""
+    return isinstance(family, type) and issubclass(family, Distribution)
+
+
+def is_function(family: object) -> bool:
+    """Whether it can be a function from parameters to a Distribution: no other class, and without a `generator`."""
+    if isinstance(family, type) or not callable(family):
+        return False
+    try:
+        arguments = signature(family).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return all(a.name != "generator" and a.kind is not Parameter.VAR_KEYWORD for a in arguments)
+
+
+def check_family(name: str, family: object) -> None:
+    """Raise TypeError unless it is a class of `torch.distributions` or a function from parameters to a Distribution."""
+    if not is_class(family) and (isinstance(family, type) or not callable(family)):
+        wanted = "a class of torch.distributions or a function from the parameters to a Distribution"
+        raise TypeError(f"{name} must be {wanted}, got {family!r}")
+
+
+def name_of(family: Family) -> str:
+    """The name of the class or function, for error messages."""
+    return getattr(family, "__name__", repr(family))
+
+
+def event_dims(family: Family, params: Gradients) -> dict[str, int]:
+    """How many axes of each parameter of a class belong to one sample; ValueError for a name that is no parameter."""
+    found = {}
+    for name, value in params.items():
+        if name not in signature(family).parameters:
+            raise ValueError(f"params must name arguments of {name_of(family)}, got {name!r}")
+        domain = _domain_of(family, name, params)
+        if domain is None or constraints.is_dependent(domain):
+            raise ValueError(
+                f"params must name arguments whose domain torch states, got {name!r} of {name_of(family)}: give a "
+                f"function from the parameters to the distribution, such as lambda {name}: {name_of(family)}(...)"
+            )
+        found[name] = min(domain.event_dim, value.dim())
+    validate.broadcast({name: params[name].shape[: params[name].dim() - found[name]] for name in params})
+    return found
+
+
+def _domain_of(family: Family, name: str, params: Gradients) -> constraints.Constraint | None:
+    """The domain of an argument of a class; where it depends on other arguments, that at these parameters."""
+    domains = family.arg_constraints
+    if not isinstance(domains, Mapping):
+        domains = at_own_shape(family, params).arg_constraints
+    return domains.get(name) if isinstance(domains, Mapping) else None
+
+
+def at_own_shape(family: Family, params: Gradients) -> Distribution:
+    """The distribution at these parameters; TypeError or ValueError, with the reason, where there is none."""
+    given = ", ".join(params)
+    try:
+        signature(family).bind(**params)
+    except TypeError as error:
+        raise ValueError(f"params must be the arguments of {name_of(family)}, got {given}: {error}") from None
+    q = family(**params, **({"validate_args": False} if is_class(family) else {}))
+    if not isinstance(q, Distribution):
+        raise TypeError(f"{name_of(family)} must return a torch Distribution, got {type(q).__name__}")
+    return q
+
+
+def check_domains(family: Family, params: Gradients) -> None:
+    """Raise ValueError where a parameter of a class is outside its domain; a function checks its own."""
+    for name, value in params.items():
+        domain = _domain_of(family, name, params)
+        if not domain.check(value).all():
+            raise ValueError(f"{name} must satisfy {domain}, got {value}")
+
+
+def check_derivative(family: Family, params: Gradients) -> Distribution:
+    """The distribution at `params`, or ValueError where grad log q misses a part of the derivative of an expectation.
+
+    This is so where a parameter moves an end of the support, or a probability or rate that is 0 (or a probability that
+    is 1): what has no probability now is never sampled, though it would be sampled at another parameter.
+    """
+    leaves = own_leaves(params)
+    with torch.enable_grad():
+        q = at_own_shape(family, leaves)
+        if _move(_ends_of_support(q), leaves):
+            raise ValueError(f"distribution must have a support that no parameter moves, got {name_of(family)}")
+        for name, edge in _arguments_on_an_edge(q):
+            if _move([edge], leaves):
+                bounds = "> 0" if name == "rate" else "> 0 and < 1"
+                raise ValueError(
+                    f"{name} of {name_of(family)} must be {bounds}, got {edge.flatten()[0].item():.6g}: its samples "
+                    "never show the derivative there"
+                )
+    return q
+
+
+def _move(ends: list[Tensor], leaves: Gradients) -> bool:
+    """Whether one of these numbers has a derivative other than 0 with respect to a parameter."""
+    for end in ends:
+        if end.requires_grad:
+            finite = end[end.isfinite()]
+            # Unequal weights, as the derivatives of several ends may cancel: probabilities sum to 1.
+            weights = 1 + (0.618 * torch.arange(len(finite), device=end.device)) % 1
+            slopes = torch.autograd.grad(
+                (finite * weights).sum(), list(leaves.values()), allow_unused=True, retain_graph=True
+            )
+            if any(slope is not None and (slope != 0).any() for slope in slopes):
+                return True
+    return False
+
+
+def _ends_of_support(q: Distribution) -> list[Tensor]:
+    """The finite ends of the support, with their graph."""
+    if isinstance(q, Independent):
+        return _ends_of_support(q.base_dist)
+    if isinstance(q, MixtureSameFamily):
+        return _ends_of_support(q.component_distribution)
+    if type(q) is TransformedDistribution:
+        ends = _ends_of_support(q.base_dist)
+        for transform in q.transforms:
+            ends = [transform(end) for end in ends]
+        return ends
+    try:
+        support = q.support
+    except NotImplementedError:  # of a reader's own class, which need not say
+        return []
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    ends = (getattr(support, name) for name in ("lower_bound", "upper_bound") if hasattr(support, name))
+    return [torch.as_tensor(end) for end in ends]
+
+
+def _arguments_on_an_edge(q: Distribution) -> Iterator[tuple[str, Tensor]]:
+    """The probabilities and rates that are exactly at an end of their domain, with their graph.
+
+    A probability that is 0 or 1 because its logit is so large has no derivative there, so nothing is lost.
+    """
+    for name in ("base_dist", "component_distribution", "mixture_distribution"):
+        if isinstance(getattr(q, name, None), Distribution):
+            yield from _arguments_on_an_edge(getattr(q, name))
+    for name in ("probs", "rate"):
+        value = getattr(q, name, None)
+        if isinstance(value, Tensor):
+            edge = (value <= 0) if name == "rate" else (value <= 0) | (value >= 1)
+            if edge.any():
+                yield name, value[edge]
+
+
+def numbers_of_sample(family: Family, params: Gradients) -> int:
+    """The size of one sample, or of the largest parameter where that is larger."""
+    q = at_own_shape(family, params)
+    return max(q.batch_shape.numel() * q.event_shape.numel(), *(value.numel() for value in params.values()))
+
+
+def class_in(sampler: object) -> type[Distribution] | None:
+    """The class in `partial(rsample, distribution)`, whose parameters are then those of the sampler."""
+    first = sampler.args[0] if isinstance(sampler, partial) and sampler.args else None
+    return first if is_class(first) else None
