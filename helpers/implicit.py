@@ -161,6 +161,12 @@ def _check_interval(mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> Non
     validate.within("(the bound nearest to mu - mu) / sigma", nearest, -math.inf, 37.0, "< 37")
 
 
+def _ends(side: Tensor, mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The standardised ends of the interval, mirrored where side is -1."""
+    first, last = torch.where(side > 0, low, high), torch.where(side > 0, high, low)
+    return side * (first - mu) / sigma, side * (last - mu) / sigma
+
+
 def truncated_normal(
     mu: Number,
     sigma: Number,
@@ -180,10 +186,7 @@ def truncated_normal(
     _check_interval(mu, sigma, low, high)
     # Phi is precise on its left side only: the interval is mirrored to where most of it is below mu
     side = torch.where(low + high > 2 * mu, -1.0, 1.0).detach()
-    ends = lambda mu, sigma, low, high: (  # noqa: E731
-        side * (torch.where(side > 0, low, high) - mu) / sigma,
-        side * (torch.where(side > 0, high, low) - mu) / sigma,
-    )
+    ends = partial(_ends, side)
 
     def cdf(z: Tensor, *parameters: Tensor) -> Tensor:
         a, b = map(_phi, ends(*parameters))
