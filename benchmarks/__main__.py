@@ -92,47 +92,69 @@ def plain_and_compiled(n: int, estimator: Estimator = PATHWISE, *rest: object) -
     return dict(zip(HOWS, (partial(engine, n, e, *rest) for e in (estimator, Compiled(estimator))), strict=True))
 
 
-def share_of_raw(repeats: int) -> list[Row]:
-    n = 100_000_000
-    times = seconds({"raw": partial(raw, normals, n)} | plain_and_compiled(n), repeats)
-    return [
-        Row.of_ratio(f"pathwise{how}: share of raw torch.randn", times["raw"], times[how], n, 0.40, 0.65)
-        for how in HOWS
-    ]
+def toy(y: Tensor) -> Tensor:
+    return (y - 0.45) ** 2
 
 
-def other_estimators(repeats: int) -> list[Row]:
-    classes = 10
-    toy = lambda y: (y - 0.45) ** 2  # noqa: E731
-    cost = torch.arange(float(classes))
-    # estimator, parameters, f, kind of draw, draws a sample, samples
-    cases = {
-        "score function, Normal": (ScoreFunction(Normal), {"loc": MU, "scale": SIGMA}, square, normals, 1),
-        "score function, Bernoulli": (ScoreFunction(Bernoulli), {"probs": 0.3}, toy, coins, 1),
-        "straight-through": (Pathwise(reparametrize.bernoulli_straight_through), {"p": 0.3}, toy, coins, 1),
-        "binary concrete": (
-            Pathwise(partial(reparametrize.binary_concrete, temperature=0.5)),
-            {"p": 0.3},
-            toy,
-            uniforms,
-            1,
-        ),
-        "Gumbel-softmax, K = 10": (
-            Pathwise(partial(reparametrize.gumbel_softmax, temperature=0.5)),
-            {"probs": torch.full((classes,), 1 / classes)},
-            lambda y: y @ cost,
-            uniforms,
-            classes,
-        ),
-    }
-    rows = []
-    for name, (estimator, params, f, draw, draws) in cases.items():
-        n = 10_000_000 // draws
-        times = seconds({"raw": partial(raw, draw, n * draws)} | plain_and_compiled(n, estimator, params, f), repeats)
-        rows += [
-            Row.of_ratio(f"{name}{how}: share of raw draws", times["raw"], times[how], n, 0.2, None) for how in HOWS
-        ]
+CLASSES = 10
+COST = torch.arange(float(CLASSES))
+Case = tuple[Estimator, Mapping, Callable, float, float | None]  # estimator, params, f, must, aim
+# For each kind of raw random numbers: how many a sample takes, and what is compared with drawing them.
+KINDS: dict[str, tuple[Draw, dict[str, tuple[int, Case]]]] = {
+    "torch.randn": (
+        normals,
+        {
+            "pathwise": (1, (PATHWISE, PARAMS, square, 0.35, 0.45)),
+            "score function, Normal": (1, (ScoreFunction(Normal), {"loc": MU, "scale": SIGMA}, square, 0.2, 0.3)),
+        },
+    ),
+    "torch.bernoulli": (
+        coins,
+        {"score function, Bernoulli": (1, (ScoreFunction(Bernoulli), {"probs": 0.3}, toy, 0.2, None))},
+    ),
+    "torch.rand": (
+        uniforms,
+        {
+            "straight-through": (1, (Pathwise(reparametrize.bernoulli_straight_through), {"p": 0.3}, toy, 0.2, None)),
+            "binary concrete": (
+                1,
+                (Pathwise(partial(reparametrize.binary_concrete, temperature=0.5)), {"p": 0.3}, toy, 0.2, None),
+            ),
+            "Gumbel-softmax, K = 10": (
+                CLASSES,
+                (
+                    Pathwise(partial(reparametrize.gumbel_softmax, temperature=0.5)),
+                    {"probs": torch.full((CLASSES,), 1 / CLASSES)},
+                    lambda y: y @ COST,
+                    0.25,
+                    None,
+                ),
+            ),
+        },
+    ),
+}
+
+
+def shares_of_raw(repeats: int) -> list[Row]:
+    """Raw random numbers are timed once for each kind, in turn with all that is compared with them."""
+    n, rows = 20_000_000, []
+    for kind, (draw, cases) in KINDS.items():
+        works: dict[str, Callable[[], object]] = {"raw": partial(raw, draw, n)}
+        for name, (numbers, (estimator, params, f, _, _)) in cases.items():
+            both = plain_and_compiled(n // numbers, estimator, params, f)
+            works |= {name + how: work for how, work in both.items()}
+        times = seconds(works, repeats)
+        for name, (numbers, (_, _, _, must, aim)) in cases.items():
+            for how in HOWS:
+                label = f"{name}{how}: share of raw {kind}"
+                rows.append(Row.of_ratio(label, times["raw"], times[name + how], n // numbers, must, aim))
     return rows
+
+
+def in_chunks(work: Work, n: int) -> None:
+    """A peer given the engine's chunks, one after the other, on as many threads as it takes for itself."""
+    for _ in range(n // CHUNK_SIZE):
+        work(CHUNK_SIZE)
 
 
 def check(name: str, work: Work) -> None:
@@ -164,9 +186,10 @@ def against_peers(repeats: int) -> list[Row]:
             continue
         check(name, work)
         works[name] = partial(work, n)
+        works[f"{name}, in our chunks"] = partial(in_chunks, work, n)
     times = seconds(works, repeats)
     for name in (name for name in works if name not in HOWS):
-        must, aim = marks.get(name, (1, 3))
+        must, aim = marks.get(name.removesuffix(", in our chunks"), (1, 3))
         label = f"{name}, N = 1e7{{}}: speed-up"
         rows += [Row.of_ratio(label.format(how), times[name], times[how], n, must, aim) for how in HOWS]
     return rows
@@ -259,8 +282,7 @@ def main() -> None:
         parser.error(f"--repeats must be >= 5, got {options.repeats}")
     r = options.repeats
     parts: list[Callable[[], Row | list[Row]]] = [
-        partial(share_of_raw, r),
-        partial(other_estimators, r),
+        partial(shares_of_raw, r),
         partial(against_peers, r),
         partial(scaling, r),
         partial(overhead, r),

@@ -140,6 +140,10 @@ def signature(node: Definition) -> str:
     """How it is called: of a class, its constructor."""
     if isinstance(node, ast.FunctionDef):
         parts = arguments(node.args)
+        if any(ast.unparse(decorator).startswith("reparametrization(") for decorator in node.decorator_list):
+            # a map g(eps, *parameters), which is called without eps
+            parts = [part.replace(": Tensor", ": Number") for part in parts[1:]]
+            parts += ["*", "sample_shape: Sequence[int] = ()", "generator: Generator | None = None"]
     elif constructor := next((m for m in methods(node, private=True) if m.name == "__init__"), None):
         parts = arguments(constructor.args)
     else:

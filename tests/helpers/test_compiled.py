@@ -27,6 +27,7 @@ pytestmark = [
         not sys.prefix.isascii() or " " in sys.prefix,
         reason="torch.compile does not quote the path of the environment, which has a space or is not ASCII",
     ),
+    pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning"),
 ]
 PATHWISE = Pathwise(reparametrize.normal)

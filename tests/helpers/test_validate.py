@@ -203,7 +203,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], dict[str, Any], dict[str, st.S
     "LeaveOneOut": (LeaveOneOut, {"distribution": td.Normal}, {"distribution": NOT_CALLABLE, "k": count_but(2)}),
     "ControlVariate": (
         ControlVariate,
-        {"estimator": square, "h": square, "expectation": square},
+        {"estimator": Pathwise(reparametrize.normal), "h": square, "expectation": square},
         {
             "estimator": NOT_CALLABLE,
             "h": NOT_CALLABLE,
