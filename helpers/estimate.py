@@ -156,6 +156,7 @@ def pooled(one: Moments, other: Moments) -> Moments:
 
 
 def estimate_of(moments: Moments) -> Estimate:
+    """The estimate from n, the mean and the sum of squared deviations."""
     n, mean, squares = moments
     return Estimate(mean, squares / (n - 1), n)
 

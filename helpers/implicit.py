@@ -6,7 +6,6 @@ F_phi(z) = u stays what it is when phi moves, so dz/dphi = -(dF_phi(z)/dphi) / q
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -106,6 +105,14 @@ def _within_limits(distribution: Distribution) -> None:
             )
 
 
+def _check_family(distribution: object) -> bool:
+    """Whether it is a class of distributions; TypeError unless it is one or another function."""
+    is_class = isinstance(distribution, type) and issubclass(distribution, Distribution)
+    if not (is_class or (callable(distribution) and not isinstance(distribution, type))):
+        raise TypeError(f"distribution must be a class or function with rsample, got {distribution!r}")
+    return is_class
+
+
 def rsample(
     distribution: type[Distribution] | Callable[..., Distribution],
     *,
@@ -120,16 +127,14 @@ def rsample(
     Dirichlet one above 1000 next to one up to 6, raises ValueError: torch's samples or derivatives are wrong there.
     Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.
     """
-    is_class = isinstance(distribution, type) and issubclass(distribution, Distribution)
-    if not (is_class or (callable(distribution) and not isinstance(distribution, type))):
-        raise TypeError(f"distribution must be a class or function with rsample, got {distribution!r}")
+    is_class = _check_family(distribution)
     size_of(sample_shape, generator)
     checked = dict(zip(parameters, validate.tensors(**parameters), strict=True))
     narrow = next((value.dtype for value in checked.values()), torch.get_default_dtype())
-    make = partial(distribution, validate_args=True) if is_class else distribution
+    options = {"validate_args": True} if is_class else {}
 
     def at(dtype: torch.dtype) -> Distribution:
-        q = make(**{name: value.to(dtype) for name, value in checked.items()})
+        q = distribution(**{name: value.to(dtype) for name, value in checked.items()}, **options)
         if not isinstance(q, Distribution) or not q.has_rsample:
             raise TypeError(f"distribution must be a class or function with rsample, got {distribution!r}")
         return q
@@ -149,6 +154,19 @@ def _phi(x: Tensor) -> Tensor:
     return erfc(x * -math.sqrt(0.5)) / 2
 
 
+def _check_interval(mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> None:
+    validate.positive("sigma", sigma)
+    validate.positive("high - low", high - low)
+    nearest = torch.maximum(low - mu, mu - high) / sigma
+    validate.within("(the bound nearest to mu - mu) / sigma", nearest, -math.inf, 37.0, "< 37")
+
+
+def _ends(side: Tensor, mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The standardised ends of the interval, mirrored where side is -1."""
+    first, last = torch.where(side > 0, low, high), torch.where(side > 0, high, low)
+    return side * (first - mu) / sigma, side * (last - mu) / sigma
+
+
 def truncated_normal(
     mu: Number,
     sigma: Number,
@@ -165,16 +183,10 @@ def truncated_normal(
     given = validate.tensors(mu=mu, sigma=sigma, low=low, high=high)
     size = size_of(sample_shape, generator, **dict(zip(("mu", "sigma", "low", "high"), given, strict=True)))
     dtype, (mu, sigma, low, high) = given[0].dtype, (value.double() for value in given)
-    validate.positive("sigma", sigma)
-    validate.positive("high - low", high - low)
-    nearest = torch.maximum(low - mu, mu - high) / sigma
-    validate.within("(the bound nearest to mu - mu) / sigma", nearest, -math.inf, 37.0, "< 37")
+    _check_interval(mu, sigma, low, high)
     # Phi is precise on its left side only: the interval is mirrored to where most of it is below mu
     side = torch.where(low + high > 2 * mu, -1.0, 1.0).detach()
-    ends = lambda mu, sigma, low, high: (  # noqa: E731
-        side * (torch.where(side > 0, low, high) - mu) / sigma,
-        side * (torch.where(side > 0, high, low) - mu) / sigma,
-    )
+    ends = partial(_ends, side)
 
     def cdf(z: Tensor, *parameters: Tensor) -> Tensor:
         a, b = map(_phi, ends(*parameters))

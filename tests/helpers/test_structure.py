@@ -104,10 +104,10 @@ def test_no_function_is_long() -> None:
 def public(tree: ast.Module) -> list[ast.FunctionDef | ast.ClassDef]:
     """The public functions and classes of a module, and the public methods of the latter."""
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    found += [
-        node for c in found if isinstance(c, ast.ClassDef) for node in c.body if isinstance(node, ast.FunctionDef)
-    ]
-    return [node for node in found if not node.name.startswith("_")]
+    found = [node for node in found if not node.name.startswith("_")]
+    inside = [node for each in found if isinstance(each, ast.ClassDef) for node in each.body]
+    methods = [node for node in inside if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    return found + methods
 
 
 def test_docstrings_are_whole_sentences() -> None:
