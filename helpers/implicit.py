@@ -6,6 +6,7 @@ F_phi(z) = u stays what it is when phi moves, so dz/dphi = -(dF_phi(z)/dphi) / q
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch import distributions as td
+from torch.autograd.function import once_differentiable
 
 from helpers.estimators import Gradients, LeaveOneOut, Pathwise, ScoreFunction, WithParams
 from helpers.implicit import rsample
@@ -324,3 +325,24 @@ def test_a_linear_policy_learns() -> None:
 def test_with_params_names_a_bad_function(bad: Any) -> None:
     with pytest.raises(TypeError, match=f"f must be a function of z and params, got {bad}"):
         WithParams(bad)
+
+
+class Once(torch.autograd.Function):
+    """The square, with a derivative that torch cannot differentiate: torch's Dirichlet is such a function."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return 2 * ctx.saved_tensors[0] * slope
+
+
+@pytest.mark.parametrize("added", [0.0, 1e-3])
+def test_a_derivative_that_torch_cannot_differentiate_is_no_zero(added: float) -> None:
+    function = lambda w: td.Normal(Once.apply(w) + added * w, 1.0)  # noqa: E731
+    with pytest.raises(NotImplementedError, match="'w' must be differentiable itself"):
+        ScoreFunction(function)(sum_of_squares, {"w": torch.ones(3)}, 10, generator())
