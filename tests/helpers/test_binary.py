@@ -28,7 +28,7 @@ def f(b: Tensor) -> Tensor:
 
 def exact_gradient(logits: Tensor) -> Tensor:
     """By enumeration of {0, 1}^D."""
-    logits = logits.double().requires_grad_()
+    logits = logits.double().clone().requires_grad_()
     outcomes = torch.tensor(list(itertools.product([0.0, 1.0], repeat=logits.numel())), dtype=torch.float64)
     probs = torch.where(outcomes > 0, logits.sigmoid(), (-logits).sigmoid()).prod(1)
     return torch.autograd.grad((probs * f(outcomes)).sum(), logits)[0]
