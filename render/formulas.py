@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from functools import cache
 
 from py_mini_racer import MiniRacer
 
@@ -21,18 +20,13 @@ DRAW_ALL = """(formulas, options) => JSON.stringify(formulas.map(([tex, displayM
 _drawn: dict[Formula, tuple[str, str]] = {}
 
 
-@cache
-def _katex() -> MiniRacer:
-    engine = MiniRacer()
-    engine.eval((KATEX / "katex.min.js").read_text(encoding="utf-8") + ";0")
-    return engine
-
-
 def draw(formulas: Iterable[Formula]) -> dict[Formula, tuple[str, str]]:
     """Returns the HTML of each formula and, where KaTeX refuses it, the reason. What was drawn before is kept."""
     missing = [formula for formula in dict.fromkeys(formulas) if formula not in _drawn]
     if missing:
-        answer = _katex().eval(f"({DRAW_ALL})({json.dumps(missing)}, {json.dumps(OPTIONS)})")
+        with MiniRacer() as engine:  # one that is left open keeps Python 3.13 from ending
+            engine.eval((KATEX / "katex.min.js").read_text(encoding="utf-8") + ";0")
+            answer = engine.eval(f"({DRAW_ALL})({json.dumps(missing)}, {json.dumps(OPTIONS)})")
         for formula, (html, reason) in zip(missing, json.loads(str(answer)), strict=True):
             _drawn[formula] = (html, " ".join(reason.split()))
     return _drawn

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,15 @@ Run = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def run() -> Run:
+def run() -> Iterator[Run]:
     """Evaluates an expression over the functions of random.js and maths.js; arrays come back as lists."""
-    engine = MiniRacer()
-    for name in ("random", "maths"):
-        source = (EXPLORE / f"{name}.js").read_text(encoding="utf-8")
-        assert "import " not in source, "the pure modules stand alone"
-        engine.eval(re.sub(r"^export ", "", source, flags=re.M) + ";0")
-    to_list = "(key, value) => (value instanceof Float64Array ? [...value] : value)"
-    return lambda expression: json.loads(engine.eval(f"JSON.stringify({expression}, {to_list})"))
+    with MiniRacer() as engine:
+        for name in ("random", "maths"):
+            source = (EXPLORE / f"{name}.js").read_text(encoding="utf-8")
+            assert "import " not in source, "the pure modules stand alone"
+            engine.eval(re.sub(r"^export ", "", source, flags=re.M) + ";0")
+        to_list = "(key, value) => (value instanceof Float64Array ? [...value] : value)"
+        yield lambda expression: json.loads(engine.eval(f"JSON.stringify({expression}, {to_list})"))
 
 
 # Random numbers -------------------------------------------------------------------------------------------------------

@@ -166,19 +166,20 @@ def test_on_quartos_pages_a_script_marks_the_links_that_leave() -> None:
     html = yaml.safe_load((ROOT / "_quarto.yml").read_text())["format"]["html"]
     (part,) = html["include-after-body"]
     script = part["text"].strip().removeprefix("<script>").removesuffix("</script>")
-    found = MiniRacer().eval(
-        """
-        const link = (host) => ({host, rel: [], relList: {add(word) { this.owner.rel.push(word) }}});
-        const links = ["here", "example.org"].map(link);
-        links.forEach((one) => { one.relList.owner = one });
-        const location = {host: "here"};
-        const document = {
-            links,
-            head: {append() {}},
-            createElement: () => ({}),
-            querySelector: (what) => (what.startsWith("meta") ? {content: "./"} : null),
-        };
-        """
-        + f"{script}; JSON.stringify(links.map((one) => one.rel))"
-    )
+    with MiniRacer() as engine:
+        found = engine.eval(
+            """
+            const link = (host) => ({host, rel: [], relList: {add(word) { this.owner.rel.push(word) }}});
+            const links = ["here", "example.org"].map(link);
+            links.forEach((one) => { one.relList.owner = one });
+            const location = {host: "here"};
+            const document = {
+                links,
+                head: {append() {}},
+                createElement: () => ({}),
+                querySelector: (what) => (what.startsWith("meta") ? {content: "./"} : null),
+            };
+            """
+            + f"{script}; JSON.stringify(links.map((one) => one.rel))"
+        )
     assert found == '[[],["noopener"]]'
