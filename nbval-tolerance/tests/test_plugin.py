@@ -24,8 +24,12 @@ def write(pytester: pytest.Pytester, name: str, *cells: nbformat.NotebookNode) -
 
 
 def nbval(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """Run pytest in this process: to start another takes seconds, most of which nbval's imports need."""
-    return pytester.runpytest_inprocess("--nbval", "--nbval-current-env", "--color=no", "-p", "no:xdist", *options)
+    """Run pytest in this process: to start another takes seconds, most of which nbval's imports need.
+
+    What another test of this process left open is not collected, because the run would count it as an error of its own.
+    """
+    alone = ("-p", "no:xdist", "-p", "no:unraisableexception")
+    return pytester.runpytest_inprocess("--nbval", "--nbval-current-env", "--color=no", *alone, *options)
 
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9"><text>12</text></svg>'
@@ -122,7 +126,7 @@ def test_with_xdist_and_with_nbval_lax(pytester: pytest.Pytester) -> None:
     write(
         pytester, "b.ipynb", cell("x = 3"), cell("# NBVAL_CHECK_OUTPUT\nprint(f'{x}.0 ± 0.1')", stream("9.0 ± 0.1\n"))
     )
-    options = ["--nbval-current-env", "-n", "2", "--dist", "loadscope", "--color=no"]
+    options = ["--nbval-current-env", "-p", "no:unraisableexception", "-n", "2", "--dist", "loadscope", "--color=no"]
     result = pytester.runpytest_inprocess("--nbval-lax", *options)
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["FAILED b.ipynb::Cell 1*"])
