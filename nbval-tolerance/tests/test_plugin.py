@@ -24,12 +24,8 @@ def write(pytester: pytest.Pytester, name: str, *cells: nbformat.NotebookNode) -
 
 
 def nbval(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """Run pytest in this process: to start another takes seconds, most of which nbval's imports need.
-
-    What another test of this process left open is not collected, because the run would count it as an error of its own.
-    """
-    alone = ("-p", "no:xdist", "-p", "no:unraisableexception")
-    return pytester.runpytest_inprocess("--nbval", "--nbval-current-env", "--color=no", *alone, *options)
+    """Run pytest in a process of its own: nbval leaves a file of each kernel open, which fails a later test here."""
+    return pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "--color=no", "-p", "no:xdist", *options)
 
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9"><text>12</text></svg>'
@@ -113,7 +109,6 @@ def test_options_come_from_the_command_line_the_settings_or_the_defaults(pyteste
 
 
 def test_bad_options_are_refused(pytester: pytest.Pytester) -> None:
-    """In a process of its own: pytest that stops this early leaves a file of its capturing open."""
     result = pytester.runpytest_subprocess("--tolerance-factor=0.5")
     result.stderr.fnmatch_lines(["ERROR: nbval-tolerance: factor must be a finite number >= 1, got 0.5"])
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\ntolerance_sigmas = "many"\n')
@@ -126,8 +121,8 @@ def test_with_xdist_and_with_nbval_lax(pytester: pytest.Pytester) -> None:
     write(
         pytester, "b.ipynb", cell("x = 3"), cell("# NBVAL_CHECK_OUTPUT\nprint(f'{x}.0 ± 0.1')", stream("9.0 ± 0.1\n"))
     )
-    options = ["--nbval-current-env", "-p", "no:unraisableexception", "-n", "2", "--dist", "loadscope", "--color=no"]
-    result = pytester.runpytest_inprocess("--nbval-lax", *options)
+    options = ["--nbval-current-env", "-n", "2", "--dist", "loadscope", "--color=no"]
+    result = pytester.runpytest_subprocess("--nbval-lax", *options)
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["FAILED b.ipynb::Cell 1*"])
 
