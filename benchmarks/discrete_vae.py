@@ -1,4 +1,4 @@
-"""Train chapter 13's autoencoder of bits by every method and with several seeds; store what the chapter draws.
+"""Train chapter 14's autoencoder of bits by every method and with several seeds; store what the chapter draws.
 
 The code is the chapter's own: the cells that begin with MARK. `python -m benchmarks.discrete_vae` takes some minutes
 on one core. Methods take turns within a seed, so that what disturbs the machine disturbs them all.
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from benchmarks.__main__ import processor
 from helpers.randomness import generator_of
 
-CHAPTER = Path(__file__).parent.parent / "chapters" / "13-discrete.ipynb"
+CHAPTER = Path(__file__).parent.parent / "chapters" / "14-binary.ipynb"
 STORED = CHAPTER.parent / "data" / "discrete-vae.json"
 MARK = "# The stored run"
 WARM_UP, DRAWS, REFERENCE = 300, 1000, 4000

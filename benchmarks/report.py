@@ -15,7 +15,7 @@ RESULTS = Path(__file__).with_name("results.json")
 # each page, and the parts of PARTS that it holds once each
 PAGES = {
     ROOT / "appendices" / "performance.qmd": ("run", "table", "shortfalls", "rates", "profile"),
-    ROOT / "chapters" / "15-a-billion-samples.ipynb": ("run", "measures", "profile"),
+    ROOT / "chapters" / "19-a-billion-samples.ipynb": ("run", "measures", "profile"),
 }
 
 

@@ -73,8 +73,8 @@ EDGES = """(figure) => {
   return { forward: of("forward"), backward: of("backward"), colours };
 }"""
 FOUND_FIRST = {
-    "which estimator": "14-which-estimator",
-    "variance": "10-variance-reduction",
+    "which estimator": "18-which-estimator",
+    "variance": "10-baselines",
     "reinforce": "09-log-derivative",
     "elbo": "03-vae",
     "reparameterization": "01-general-idea|02-catalogue",
@@ -83,8 +83,8 @@ FOUND_FIRST = {
     "vae": "03-vae",
     "straight through": "06-straight-through",
     "gumbel softmax": "08-gumbel-softmax",
-    "control variate": "10-variance-reduction",
-    "von mises": "12-implicit",
+    "control variate": "10-baselines",
+    "von mises": "13-implicit",
 }
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

@@ -18,7 +18,7 @@ from tools.execute import CHAPTERS, chapters, complaints, normalise, pins
 ROOT = CHAPTERS.parent
 BOOK = yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]
 PATHS = chapters()
-MOST_FIGURE_BYTES = 5_000_000
+MOST_FIGURE_BYTES = 8_000_000
 
 
 def listed() -> list[str]:

@@ -1,4 +1,4 @@
-"""The stored run of chapter 13: made from the chapter's present code, whole, and by code that measures what it says."""
+"""The stored run of chapter 14: made from the chapter's present code, whole, and by code that measures what it says."""
 
 import json
 from typing import Any
