@@ -30,6 +30,7 @@ ASSETS = ROOT / "assets"
 TITLE = FontProperties(fname=ASSETS / "fonts" / "source-serif-semibold.ttf")
 PARAMS = {"mu": 12.0, "sigma": 42.0}
 EXACT, DEVIATION = 2 * PARAMS["mu"], 2 * PARAMS["sigma"]  # of one pathwise sample
+DPI = 144
 SEED, RUNS, LARGEST = 0, 40, 100_000
 COUNTS = torch.logspace(1, 5, 240).round().long().unique()
 NAIVE_CODE, PATHWISE_CODE = "z = torch.normal(mu, sigma)", "z = mu + sigma * eps"
@@ -57,7 +58,7 @@ def pathwise_runs() -> list[Tensor]:
 
 
 def first_picture(path: Path, runs: list[Tensor]) -> None:
-    """The gradient that is zero, the one that is not, and its error: for pages of either ground, phones too."""
+    """The gradient that is zero, the one that is not, and its error."""
     fig, ax = plots.figure(height=4.6)
     error = 2 * DEVIATION / COUNTS.sqrt()
     ax.fill_between(COUNTS, EXACT - error, EXACT + error, color=plots.BLUE, alpha=0.13, linewidth=0)
@@ -70,13 +71,13 @@ def first_picture(path: Path, runs: list[Tensor]) -> None:
     ax.text(LARGEST, 37.5, PATHWISE_CODE, color=plots.BLUE, **code)
     ax.text(LARGEST, 31.5, "gradient 24, error like 1/√N", ha="right", color=plots.BLUE)
     ax.text(130, 47, "exact ± 2 standard errors")
-    ax.set(xscale="log", xlim=(10, LARGEST), ylim=(-20, 60), yticks=[0, EXACT], yticklabels=["0", "2μ = 24"])
+    ax.set(xscale="log", xlim=(10, LARGEST), ylim=(-20, 60), yticks=[0, EXACT], yticklabels=["0", r"$2\mu = 24$"])
     ticks = ax.set_xticks([10, 100, 1000, 10_000, 100_000], ["10", "100", "1,000", "10,000", "100,000"])
     ticks[-1].label1.set_ha("right")
     ax.minorticks_off()
     ax.set_xlabel("N, number of samples")
     ax.set_title("estimated gradient")
-    _save(fig, path, colours=64)
+    _save(fig, path, dpi=240, colours=12)  # two pixels for each of the page's
 
 
 def _threads(fig: Figure, runs: list[Tensor], scheme: dict[str, str], height: float, *, is_upright: bool) -> Axes:
@@ -96,15 +97,14 @@ def _threads(fig: Figure, runs: list[Tensor], scheme: dict[str, str], height: fl
 
 def _canvas(width: int, height: int, scheme: dict[str, str]) -> Figure:
     plt.close(plots.figure()[0])  # sets the style
-    return plt.figure(figsize=(width / 144, height / 144), facecolor=scheme["ground"], layout="none")
+    return plt.figure(figsize=(width / DPI, height / DPI), facecolor=scheme["ground"], layout="none")
 
 
-def _save(fig: Figure, path: Path, colours: int) -> None:
+def _save(fig: Figure, path: Path, *, dpi: int = DPI, colours: int = 32) -> None:
     """Write a PNG of few colours, which is a third as large."""
-    ground = fig.get_facecolor()
-    fig.savefig(path, facecolor=ground, transparent=ground[3] == 0, metadata={"Software": None})
+    fig.savefig(path, dpi=dpi, facecolor=fig.get_facecolor(), metadata={"Software": None})
     plt.close(fig)
-    Image.open(path).quantize(colours, Image.Quantize.FASTOCTREE).save(path, optimize=True)
+    Image.open(path).convert("RGB").quantize(colours).save(path, optimize=True)
 
 
 def cover(path: Path, runs: list[Tensor], book: dict[str, str]) -> None:
@@ -116,7 +116,7 @@ def cover(path: Path, runs: list[Tensor], book: dict[str, str]) -> None:
     title = book["title"].replace(" of ", "\nof ")
     fig.text(0.085, 0.935, title, font=TITLE, size=54, color="white", va="top", linespacing=0.95)
     fig.text(0.09, 0.775, _wrapped(book["subtitle"], 46), font=TITLE, size=17, color=scheme["ink"], va="top")
-    _save(fig, path, colours=64)
+    _save(fig, path)
 
 
 def social_card(path: Path, runs: list[Tensor], book: dict[str, str]) -> None:
@@ -130,7 +130,7 @@ def social_card(path: Path, runs: list[Tensor], book: dict[str, str]) -> None:
     code = {"family": "monospace", "weight": "bold", "size": 15, "ha": "right"}
     ax.text(4.8, 30, PATHWISE_CODE, color=scheme["accent"], **code)
     ax.text(4.8, -4, NAIVE_CODE, color=scheme["warning"], va="top", **code)
-    _save(fig, path, colours=64)
+    _save(fig, path)
 
 
 def _wrapped(text: str, width: int) -> str:

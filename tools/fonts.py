@@ -1,8 +1,8 @@
-"""Make the files of assets/fonts: Source Serif 4, with the characters that the book's text uses.
+"""Make the files of assets/fonts and helpers/fonts: Source Serif 4, with the characters that the book's text uses.
 
 usage: python -m tools.fonts    (needs npm, and `pip install brotli`)
 
-Pages load the woff2 files. tools.cover draws titles with the ttf, since matplotlib does not read woff2.
+Pages load the woff2 files. The figures are drawn with the ttf files, since matplotlib does not read woff2.
 """
 
 import subprocess
@@ -14,7 +14,8 @@ from fontTools.ttLib import TTFont
 
 PACKAGE = "@fontsource/source-serif-4"
 VERSION = "5.3.1"
-OUTPUT = Path(__file__).resolve().parent.parent / "assets" / "fonts"
+ROOT = Path(__file__).resolve().parent.parent
+PAGES, FIGURES = ROOT / "assets" / "fonts", ROOT / "helpers" / "fonts"
 FACES = {"regular": "400-normal", "italic": "400-italic", "semibold": "600-normal"}
 CHARACTERS = [*range(0x20, 0x7F), *range(0xA0, 0x100), *map(ord, "ıŒœ–—‘’‚“”„•…‹›−×")]
 
@@ -30,7 +31,6 @@ def subset(source: Path, target: Path, characters: list[int], flavour: str | Non
 
 
 def main() -> None:
-    OUTPUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["npm", "pack", "--silent", f"{PACKAGE}@{VERSION}"], cwd=folder, check=True)
         (archive,) = Path(folder).glob("*.tgz")
@@ -38,10 +38,12 @@ def main() -> None:
         package = Path(folder, "package")
         for name, face in FACES.items():
             source = package / "files" / f"source-serif-4-latin-{face}.woff2"
-            subset(source, OUTPUT / f"source-serif-{name}.woff2", CHARACTERS, "woff2")
-        source = package / "files" / "source-serif-4-latin-600-normal.woff2"
-        subset(source, OUTPUT / "source-serif-semibold.ttf", CHARACTERS[:95], None)
-        (OUTPUT / "LICENSE").write_bytes((package / "LICENSE").read_bytes())
+            subset(source, PAGES / f"source-serif-{name}.woff2", CHARACTERS, "woff2")
+        for name, folder in {"regular": FIGURES, "semibold": PAGES}.items():
+            source = package / "files" / f"source-serif-4-latin-{FACES[name]}.woff2"
+            subset(source, folder / f"source-serif-{name}.ttf", CHARACTERS, None)
+        for folder in (PAGES, FIGURES):
+            (folder / "LICENSE").write_bytes((package / "LICENSE").read_bytes())
 
 
 if __name__ == "__main__":

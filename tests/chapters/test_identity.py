@@ -13,7 +13,7 @@ from PIL import Image
 from helpers import plots
 from helpers.estimators import Pathwise
 from helpers.reparametrize import normal
-from tests.helpers.test_plots import contrast
+from tests.helpers.test_plots import contrast, on_a_dark_page
 from tools import cover
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,13 +40,15 @@ def test_both_schemes_define_the_same_colours() -> None:
 
 def test_colours_are_written_in_the_first_section_only() -> None:
     tokens, rest = STYLE.split("/* Text ---")
-    assert len(re.findall(r"#\w{6}\b", tokens)) == 39
+    assert len(re.findall(r"#\w{6}\b", tokens)) == 44
     assert not re.findall(r"#[0-9a-f]{3,8}\b(?=[;, )])|rgba?\(|hsla?\(", rest)
 
 
 def test_figures_have_the_colours_of_the_page() -> None:
     drawn = dict(zip(["blue", "orange", "green", "purple"], plots.PALETTE, strict=True)) | {"figure-ink": plots.INK}
-    assert {name: re.search(rf"--book-{name}: (#\w{{6}});", STYLE)[1] for name in drawn} == drawn
+    assert {name: cover.tokens("light")[name] for name in drawn} == drawn
+    shown = {name: on_a_dark_page(colour) for name, colour in drawn.items()}
+    assert {name: cover.tokens("dark")[name] for name in drawn} == shown
 
 
 def test_quarto_s_dark_theme_has_the_colours_of_the_page() -> None:
@@ -102,10 +104,8 @@ def test_pictures_have_the_sizes_that_are_asked_for(pictures: dict[str, Path]) -
     assert pictures["first-picture.png"].stat().st_size < 100_000  # the first thing that a phone waits for
 
 
-def test_the_first_picture_has_no_ground_and_the_others_have(pictures: dict[str, Path]) -> None:
-    assert pixels(pictures["first-picture.png"])[0, 0, 3] == 0
-    for name in ("cover.png", "social-card.png"):
-        assert pixels(pictures[name])[..., 3].min() == 255
+def test_the_pictures_are_opaque(pictures: dict[str, Path]) -> None:
+    assert [name for name, path in pictures.items() if pixels(path)[..., 3].min() < 255] == []
 
 
 def test_the_pictures_show_the_gradients_that_they_name() -> None:
