@@ -77,7 +77,7 @@ def first_picture(path: Path, runs: list[Tensor]) -> None:
     ax.minorticks_off()
     ax.set_xlabel("N, number of samples")
     ax.set_title("estimated gradient")
-    _save(fig, path, dpi=240, colours=12)  # two pixels for each of the page's
+    _save(fig, path, dpi=240)  # two pixels for each of the page's
 
 
 def _threads(fig: Figure, runs: list[Tensor], scheme: dict[str, str], height: float, *, is_upright: bool) -> Axes:
@@ -100,11 +100,11 @@ def _canvas(width: int, height: int, scheme: dict[str, str]) -> Figure:
     return plt.figure(figsize=(width / DPI, height / DPI), facecolor=scheme["ground"], layout="none")
 
 
-def _save(fig: Figure, path: Path, *, dpi: int = DPI, colours: int = 32) -> None:
-    """Write a PNG of few colours, which is a third as large."""
+def _save(fig: Figure, path: Path, *, dpi: int = DPI) -> None:
+    """Write a PNG of 32 colours, which is a third as large."""
     fig.savefig(path, dpi=dpi, facecolor=fig.get_facecolor(), metadata={"Software": None})
     plt.close(fig)
-    Image.open(path).convert("RGB").quantize(colours).save(path, optimize=True)
+    Image.open(path).convert("RGB").quantize(32).save(path, optimize=True)
 
 
 def cover(path: Path, runs: list[Tensor], book: dict[str, str]) -> None:
