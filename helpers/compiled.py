@@ -89,8 +89,14 @@ def _sums(
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """One pass over the noise. Chunks are what threads share, so the code has no threads of its own."""
+
+    def compiled_only(*arguments: Any) -> Any:
+        if not torch.compiler.is_compiling():
+            raise RuntimeError("torch.compile is switched off, by TORCH_COMPILE_DISABLE for instance")
+        return function(*arguments)
+
     settings = {"fullgraph": True, "dynamic": True, "options": {"cpp.threads": 1}}
-    return torch.compile(function, recompile_limit=1000, **settings)  # the limit counts each estimator with each f
+    return torch.compile(compiled_only, recompile_limit=1000, **settings)  # the limit counts each estimator with each f
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ class Compiled(Estimator):
     `estimator` is a `Pathwise` with a `Reparametrization` or a `ScoreFunction` with a class of `torch.distributions`.
     The noise is the same as without, and the gradients are the same up to rounding, after some seconds of compiling;
     `make bench` shows what that is worth. It needs a C++ compiler, and an f of torch operations that draws nothing and
-    has no branch on the value of a sample. Raises RuntimeError where the code cannot be compiled.
+    has no branch on the value of a sample. Raises RuntimeError where the code cannot be compiled, or where
+    torch.compile is switched off.
     """
 
     estimator: Pathwise | ScoreFunction

@@ -1,7 +1,9 @@
 """helpers.compiled: the plain estimator's draws, gradients, moments and errors."""
 
+import os
 import pickle
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +182,22 @@ OWN = torch.Generator()
 
 def draws_from_its_own(z: Tensor) -> Tensor:
     return z + torch.rand(len(z), generator=OWN)
+
+
+def test_it_says_so_where_torch_compile_is_switched_off() -> None:
+    code = """
+import torch
+from helpers import reparametrize
+from helpers.compiled import Compiled
+from helpers.estimators import Pathwise
+Compiled(Pathwise(reparametrize.normal))(torch.square, {"mu": 12.0, "sigma": 42.0}, 10)
+"""
+    environment = os.environ | {"TORCH_COMPILE_DISABLE": "1"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "RuntimeError: can't compile Pathwise" in ran.stderr
+    assert "torch.compile is switched off" in ran.stderr.splitlines()[-1]
+
 
 
 @pytest.mark.parametrize("f", [branches, draws, draws_from_its_own])
