@@ -353,7 +353,7 @@ def call(**changes: Any) -> Any:
             ValueError,
             r"exact\['loc'\] must be a number or of shape \(\)",
         ),
-        ({"candidates": {"a": fails}}, ValueError, "candidates must leave something to compare.*'a': 'no such law"),
+        ({"candidates": {"a": fails}}, ValueError, "candidates must include one that runs.*'a': 'no such law"),
         ({"candidates": {"a": fails, "b": PATHWISE}, "exact": "a"}, ValueError, "leave something to compare.*'a'"),
     ],
 )
