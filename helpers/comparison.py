@@ -116,12 +116,11 @@ def compare_estimators(
 ) -> Trials:
     """Bias, variance of one sample, time, and variance x time of several estimators of grad_phi E[f(z)].
 
-    Each is called CALLS times with the same `params` and n / CALLS samples; the estimators take turns, each call has a
-    random stream of its own, and the samples are kept in memory. An estimator may be given as a function without
-    arguments that builds it. `exact` has the exact gradient for each parameter or, if that is not known, the name of an
-    estimator that is known to be unbiased; a bias is then the difference from its estimate, with the errors of both.
-    An estimator that cannot be built or run is listed with the reason. Raises ValueError if none of them can, or if the
-    one that `exact` names cannot.
+    Each is called CALLS times for n / CALLS samples with the same `params`, in turns and with a random stream per call;
+    the samples are kept in memory. An estimator may be given as a function without arguments that builds it. `exact`
+    has the exact gradients by parameter or, if they are unknown, names an unbiased estimator; a bias is then the
+    difference from its estimate, with the errors of both. An estimator that cannot be built or run is listed with the
+    reason. Raises ValueError if this happens to all of them, or to the one that `exact` names.
     """
     validate.instance("f", f, Callable, "a function")
     _check_candidates(candidates)

@@ -45,7 +45,7 @@ def tensors(**values: Number) -> list[Tensor]:
     for name, value in values.items():
         if isinstance(value, Tensor):
             if not value.is_floating_point():
-                raise TypeError(f"{name} must be a floating tensor, got {value.dtype}")
+                raise TypeError(f"{name} must be a floating-point tensor, got {value.dtype}")
         elif isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name} must be a number or a tensor, got {value!r}")
     devices = {tensor.device for tensor in given}
