@@ -129,7 +129,7 @@ def compare_estimators(
     reference, known = _goal(exact, candidates, values)
     calls, failed = _calls(f, candidates, params, values, size, seed)
     if not calls or reference in failed:
-        raise ValueError(f"candidates must include one that runs, and the one that exact names, but failed: {failed}")
+        raise ValueError(f"one of candidates, and the one that exact names, must run, but these failed: {failed}")
     columns = _columns(values)
     samples = {name: torch.cat([call.gradients for call in calls[name]]) for name in calls}
     trials, goals = {}, {}
