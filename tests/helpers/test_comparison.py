@@ -354,7 +354,7 @@ def call(**changes: Any) -> Any:
             r"exact\['loc'\] must be a number or of shape \(\)",
         ),
         ({"candidates": {"a": fails}}, ValueError, "one of candidates.*must run.*'a': 'no such law"),
-        ({"candidates": {"a": fails, "b": PATHWISE}, "exact": "a"}, ValueError, "the one that exact names, must run.*'a'"),
+        ({"candidates": {"a": fails, "b": PATHWISE}, "exact": "a"}, ValueError, "exact names, must run.*'a'"),
     ],
 )
 def test_bad_input_is_named(changes: dict[str, Any], error: type[Exception], message: str) -> None:
