@@ -1,7 +1,7 @@
 """Write the reference of `helpers` into its appendix, from signatures and docstrings: `python -m tools.reference`.
 
-The reference holds each name that a chapter's code imports, or uses from a module of `helpers` that it imports. The code
-is parsed, not run.
+The reference lists each name that a chapter's code imports, or uses from a module of `helpers` that it imports. The
+code is parsed, not run.
 """
 
 import ast

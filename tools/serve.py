@@ -1,4 +1,4 @@
-"""Serves a built book on localhost as a static host does, compressed: for the browser tests and for Lighthouse."""
+"""Serves a built book on localhost as a static host does, compressed, for the browser tests and for Lighthouse."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class LeaveOneOut(Estimator):
     """1/k sum_i (f(z_i) - b_i) grad_phi log q_phi(z_i), in which the baseline b_i is the mean of the other f(z_j).
 
     One sample of the gradient takes a group of k >= 2 samples z_i and k evaluations of f. The groups are independent,
-    so their standard error is correct. Unbiased if the score function is, because no z_i contributes to its own baseline.
+    so their standard error is correct. Unbiased if the score function is, because no z_i enters its own baseline.
     Source: Kool, van Hoof and Welling 2019; Mnih and Rezende 2016.
     """
 
