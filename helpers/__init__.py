@@ -1,4 +1,4 @@
-"""The shared package of the book: samplers, estimators, the Monte-Carlo loop, the graph crawler, figures."""
+"""The package that all chapters share: samplers, estimators, the Monte-Carlo loop, the graph crawler, and figures."""
 
 from helpers import drawing, estimators, graph, monte_carlo, plots, randomness, reparametrize
 from helpers.comparison import compare_estimators

@@ -1,4 +1,4 @@
-"""Bias, variance and cost of several estimators of one gradient, side by side."""
+"""Compare several estimators of one gradient by bias, variance, and cost."""
 
 import itertools
 import math
@@ -24,12 +24,13 @@ CALLS = 10
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What was measured of one estimator: an entry for each number, "loc", or "logits[0]" of a vector.
+    """The measurements of one estimator, under labels such as "loc", or "logits[0]" for an element of a vector.
 
-    `gradient`; `bias`, that less what it should be; `variance` of one sample, with its sum over a vector as
-    "logits, sum". `heavy` names the variances whose error is made by a few large samples, and may be too small: their
-    fourth moment is known to no better than 15 %. What is so rare that no sample met it stays unseen. For one sample,
-    `evaluations` of f, and `seconds` on one core: the median over CALLS calls, with its standard error.
+    `gradient` is the estimate, `bias` its difference from the exact gradient (or from the estimate that stands for it),
+    and `variance` that of one sample, whose sum over a vector has the label "logits, sum". `heavy` has the labels of
+    variances whose standard error depends on a few large samples and may be too small, because their fourth moment is
+    known to no better than 15 %. Values so rare that no sample met them stay unseen. `evaluations` of f and `seconds`
+    on one core are per sample; the seconds are the median over CALLS calls, with the standard error `seconds_error`.
     """
 
     gradient: dict[str, Estimate]
@@ -41,7 +42,7 @@ class Trial:
     seconds_error: float
 
     def row(self, label: str) -> list[str]:
-        """The cells of the table of `label`."""
+        """The cells of this estimator's row in the table for `label`."""
         spread, ns = self.variance[label], self.seconds * 1e9
         bias = _text(self.bias[label]) if label in self.bias else ""
         cells = [bias, _text(spread), "!" * (label in self.heavy), f"{self.evaluations:.4g}", _rough(ns)]
@@ -53,7 +54,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """What was measured of each estimator, the reasons of those that failed, and the goals; prints as a table."""
+    """The measurements of each estimator, why others failed, and the goal of each table; prints as tables."""
 
     trials: dict[str, Trial]
     failed: dict[str, str]
@@ -82,7 +83,7 @@ class Trials:
 
 
 def _text(estimate: Estimate) -> str:
-    """`a ± s` with two digits of s: the table is wide enough."""
+    """`a ± s` with only two digits of s, because the table is wide enough."""
     mean, error = estimate.mean.item(), estimate.standard_error.item()
     digits = 1 - math.floor(math.log10(error)) if error > 0 else 9
     return f"{mean:.{max(0, digits)}f} ± {error:.{max(0, digits)}f}" if digits < 9 else f"{mean:.6g} ± {error:.2g}"
@@ -113,13 +114,13 @@ def compare_estimators(
     exact: Mapping[str, Number] | str,
     seed: int = 0,
 ) -> Trials:
-    """grad_phi E[f(z)] by each of the estimators: bias, variance of one sample, time, and variance x time.
+    """Bias, variance of one sample, time, and variance x time of several estimators of grad_phi E[f(z)].
 
-    All are called with the same `params`, each CALLS times for n / CALLS samples from streams of its own, in turns;
+    Each is called CALLS times for n / CALLS samples with the same `params`, in turns and with a random stream per call;
     the samples are kept in memory. An estimator may be given as a function without arguments that builds it. `exact`
-    has the exact gradient by parameter or, where nobody knows it, names an estimator that is known to be unbiased: a
-    bias is then the difference from its estimate, with the errors of both. An estimator that cannot be built or run is
-    listed with the reason; ValueError where none can, or not the one that `exact` names.
+    has the exact gradients by parameter or, if they are unknown, names an unbiased estimator; a bias is then the
+    difference from its estimate, with the errors of both. An estimator that cannot be built or run is listed with the
+    reason. Raises ValueError if this happens to all of them, or to the one that `exact` names.
     """
     validate.instance("f", f, Callable, "a function")
     _check_candidates(candidates)
@@ -128,7 +129,7 @@ def compare_estimators(
     reference, known = _goal(exact, candidates, values)
     calls, failed = _calls(f, candidates, params, values, size, seed)
     if not calls or reference in failed:
-        raise ValueError(f"candidates must leave something to compare, but these failed: {failed}")
+        raise ValueError(f"one of candidates, and the one that exact names, must run, but these failed: {failed}")
     columns = _columns(values)
     samples = {name: torch.cat([call.gradients for call in calls[name]]) for name in calls}
     trials, goals = {}, {}
@@ -144,7 +145,7 @@ def compare_estimators(
 def _check_candidates(candidates: Mapping[str, Candidate]) -> None:
     validate.instance("candidates", candidates, Mapping, "a mapping of names to estimators")
     if not candidates:
-        raise ValueError("candidates must not be empty: there is nothing to compare")
+        raise ValueError("candidates must not be empty, because there would be nothing to compare")
     for name, candidate in candidates.items():
         validate.instance("the name of a candidate", name, str, "a string")
         validate.instance(f"candidates[{name!r}]", candidate, Callable, "an estimator, such as Pathwise(sampler)")
@@ -153,7 +154,7 @@ def _check_candidates(candidates: Mapping[str, Candidate]) -> None:
 def _calls(
     f: Objective, candidates: Mapping[str, Candidate], params: Params, values: Gradients, size: int, seed: int
 ) -> tuple[dict[str, list[_Call]], dict[str, str]]:
-    """CALLS calls of each estimator, in turns, and the reasons of those that cannot be built or run."""
+    """CALLS calls of each estimator, in turns, and the reasons why some cannot be built or run."""
     device = next(iter(values.values())).device
     calls: dict[str, list[_Call]] = {name: [] for name in candidates}
     failed: dict[str, str] = {}
@@ -163,18 +164,18 @@ def _calls(
                 estimator = _built(candidates[name])
                 generator = generator_of(seed, number * CALLS + i, device)
                 calls[name].append(_call(f, estimator, params, values, size, generator))
-            except Exception as error:  # whatever a reader's f may raise
+            except Exception as error:  # a reader's f may raise anything
                 failed[name] = textwrap.shorten(_reason(error), 64, placeholder=" …")
     return {name: each for name, each in calls.items() if name not in failed}, failed
 
 
 def _built(candidate: Candidate) -> Callable[..., Gradients]:
-    """The estimator, where it was given as a function without arguments."""
+    """The estimator, which is built first if it was given as a function without arguments."""
     return candidate if isinstance(candidate, Estimator) or signature(candidate).parameters else candidate()
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong; the type as well where Python's message does not say it, as with KeyError: 'x'."""
+    """The message of the error, with its type if the message alone does not explain it, as with KeyError: 'x'."""
     if isinstance(error, KeyError | AttributeError | IndexError | AssertionError | StopIteration) or not str(error):
         return f"{type(error).__name__}: {error}".removesuffix(": ")
     return str(error)
@@ -194,7 +195,7 @@ def _goal(
 
 
 def _columns(values: Gradients) -> dict[str, slice]:
-    """Where each number stands in a row of gradients, and each vector."""
+    """The columns of each number, and of each vector, in a row of gradients."""
     columns, start = {}, 0
     for name, value in values.items():
         for i, index in enumerate(itertools.product(*map(range, value.shape)), start):
@@ -231,7 +232,7 @@ def _call(
     gradients = torch.cat([found[name].double().reshape(size, -1) for name in values], 1)
     if not gradients.isfinite().all():
         raise ValueError("gradients must be finite, got NaN or infinity")
-    moments_of(found)  # which refuses those whose squares are out of range
+    moments_of(found)  # raises ValueError if their squares are out of range
     return _Call(gradients, evaluations / size, seconds / size)
 
 
@@ -241,7 +242,7 @@ def _judged(g: Tensor, goal: Tensor | None, columns: dict[str, slice], calls: li
     for label, part in columns.items():
         spread = squares[:, part].sum(1)
         variance[label], fourth = Estimate.from_samples(spread), Estimate.from_samples(spread**2)
-        if not fourth.standard_error <= 0.15 * fourth.mean:  # so that an overflow counts
+        if not fourth.standard_error <= 0.15 * fourth.mean:  # `not <=`, because an overflow gives NaN
             heavy.add(label)
         if part.stop - part.start == 1:
             gradient[label] = Estimate.from_samples(g[:, part.start])
@@ -249,5 +250,6 @@ def _judged(g: Tensor, goal: Tensor | None, columns: dict[str, slice], calls: li
                 bias[label] = Estimate.from_samples((g - goal)[:, part.start])
     seconds = torch.tensor([call.seconds for call in calls])
     middle = seconds.median()
-    error = 1.86 * (seconds - middle).abs().median() / math.sqrt(CALLS)  # 1.48 MAD is sigma, 1.25 a median's price
+    # sigma is 1.48 MAD, and the standard error of a median is 1.25 sigma / sqrt(CALLS)
+    error = 1.86 * (seconds - middle).abs().median() / math.sqrt(CALLS)
     return Trial(gradient, bias, variance, frozenset(heavy), calls[0].evaluations, middle.item(), error.item())

@@ -1,4 +1,4 @@
-"""Lay out a graphviz graph as an SVG, the same way on each machine."""
+"""Lay out a graphviz graph as an SVG that is the same on every machine."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ LEAF_MARK = "lightblue"  # torchviz's fill of a leaf
 
 @dataclass(frozen=True)
 class Drawing:
-    """An SVG that a notebook shows, with `text` where it cannot."""
+    """An SVG for notebooks, with `text` to show where there is no picture."""
 
     data: str
     text: str
@@ -32,10 +32,11 @@ class Drawing:
 
 
 def draw(dot: graphviz.Digraph, text: str) -> Drawing:
-    """Lay out a graphviz graph, such as torchviz makes, with no system graphviz and the same way at each run.
+    """Lay out a graphviz graph, such as one from torchviz, as an SVG that is the same at each run.
 
-    `text` is the alternative for who cannot see it. Boxes are sized by the length of their text, not by the fonts of
-    the machine, and node names, which are memory addresses in torchviz, are left out.
+    `text` is the alternative text for readers who cannot see the picture. Boxes are sized by the length of their text,
+    not by the fonts of the machine, and node names, which are memory addresses in torchviz, are left out. Graphviz need
+    not be installed. Raises TypeError unless `dot` is a graph of the Python package graphviz.
     """
     validate.instance("dot", dot, graphviz.Digraph | graphviz.Graph, "a graphviz.Digraph")
     graph = pygraphviz.AGraph(string=dot.source)
@@ -64,9 +65,9 @@ _STANDARD_ERROR = threading.Lock()
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Fontconfig writes its opinion of the machine's font settings to file descriptor 2, past Python.
+    """Discard what fontconfig writes about the machine's font settings straight to file descriptor 2.
 
-    One thread at a time: another that came in between would keep the silence for the standard error, and restore it.
+    Only one thread may do this at a time, because a second one would save and restore the silenced descriptor.
     """
     with _STANDARD_ERROR:
         kept = os.dup(2)

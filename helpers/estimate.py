@@ -1,4 +1,4 @@
-"""A Monte-Carlo mean with its standard error: how moments are pooled, printed and compared with what is expected."""
+"""Monte-Carlo means with standard errors: how they are pooled, printed, and compared with expected values."""
 
 import itertools
 import math
@@ -18,19 +18,20 @@ from helpers.validate import Number
 CHUNK_SIZE = 500_000
 
 
-# Where less than this share of the sum of squares is left when the squared mean is taken off, digits were lost.
+# Digits are lost if less than this share of the sum of squares remains after the squared mean is subtracted.
 _CANCELS = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A Monte-Carlo mean with what it takes to know its error.
+    """The mean of n samples with its standard error, printed as `24.13 ± 2.66`.
 
-    `mean` and `variance` (of one sample, divided by n - 1) become float64 tensors of the parameter's shape; `n` >= 2 is
-    the number of samples. Prints as `24.13 ± 2.66`, the number behind ± being the standard error.
+    `mean` and `variance` become float64 tensors of the parameter's shape. `variance` is the variance of one sample,
+    with the divisor n - 1, and `n` >= 2 is the number of samples. Raises ValueError if the shapes differ, or if a
+    variance is negative.
     """
 
-    mean: Tensor  # or what torch.as_tensor makes one of
+    mean: Tensor  # or anything that torch.as_tensor accepts
     variance: Tensor
     n: int
 
@@ -63,7 +64,7 @@ class Estimate:
         return torch.sqrt(self.variance / self.n)
 
     def merge(self, other: "Estimate") -> "Estimate":
-        """The estimate from both sets of samples (pairwise update of Chan, Golub and LeVeque 1983)."""
+        """The estimate from both sets of samples, by the pairwise update of Chan, Golub and LeVeque 1983."""
         validate.instance("other", other, Estimate, "an Estimate")
         if other.mean.shape != self.mean.shape:
             shapes = f"{tuple(self.mean.shape)}, got {tuple(other.mean.shape)}"
@@ -72,7 +73,7 @@ class Estimate:
         return estimate_of(pooled(mine, others))
 
     def __sub__(self, value: Number) -> "Estimate":
-        """The estimate minus a known value, with the same error: `estimate - exact` estimates a bias."""
+        """The estimate minus a known value, with the same standard error, so `estimate - exact` estimates a bias."""
         if isinstance(value, Estimate):
             raise TypeError("value must be a known number or tensor, got an Estimate, which has an error of its own")
         return Estimate(self.mean - torch.as_tensor(value, dtype=torch.float64), self.variance, self.n)
@@ -86,18 +87,18 @@ class Estimate:
     __repr__ = __str__
 
 
-# n, the mean over n samples and the sum of their squared deviations from it, both float64
+# n, the mean of n samples, and the sum of their squared deviations from it, both in float64
 Moments = tuple[int, np.ndarray, np.ndarray]
 
 
-# Squares of smaller or larger numbers leave the range of float64.
+# Squares of numbers in this range, and sums of them, stay well within the range of float64.
 _SMALLEST, _LARGEST = 1e-140, 1e140
 
 
 def moments_of(gradients: Mapping[str, Tensor]) -> dict[str, Moments]:
     """n, mean and sum of squared deviations of each parameter's samples.
 
-    Raises ValueError where a sample is not finite, or where its square is too small or too large for float64.
+    Raises ValueError if a sample is not finite, or if squares or squared deviations leave the range of float64.
     """
     moments = {name: _moments(samples) for name, samples in gradients.items()}
     for name, (n, _, squares) in moments.items():
@@ -113,7 +114,7 @@ def moments_of(gradients: Mapping[str, Tensor]) -> dict[str, Moments]:
 
 
 def refuse_underflow(name: str, samples: Tensor) -> None:
-    """Raise ValueError where samples differ by so little that the squares of their differences are 0 in float64."""
+    """Raise ValueError if samples differ by so little that squares of the differences are too small for float64."""
     wide = samples.detach().to(torch.float64)
     spread = (wide - wide[0]).abs().amax(0)
     lost = spread[(spread > 0) & (spread < _SMALLEST)]
@@ -123,33 +124,33 @@ def refuse_underflow(name: str, samples: Tensor) -> None:
 
 def _out_of_range(name: str, allowed: str, value: float) -> str:
     return (
-        f"gradients of {name!r} must be {allowed}, because their variance is computed in float64, got {value:.3g}: "
+        f"gradients of {name!r} must be {allowed}, because their variance is computed in float64, got {value:.3g}; "
         "multiply f by a constant"
     )
 
 
-@np.errstate(over="ignore", invalid="ignore")  # `moments_of` looks for what is not finite
+@np.errstate(over="ignore", invalid="ignore")  # `moments_of` checks that they are finite
 def _moments(samples: Tensor) -> Moments:
-    """Of samples of shape (n, *shape)."""
+    """The moments of samples of shape (n, *shape)."""
     n, wide = samples.shape[0], samples.to(torch.float64)
     shift, (total, squares) = 0.0, _sums(wide)
     if not np.all(squares - total * total / n >= _CANCELS * squares):
-        first = wide[0]  # near the mean, so that little cancels, and nothing is left of a constant
+        first = wide[0]  # it is near the mean, so little cancels, and a constant gives exactly 0
         shift, (total, squares) = first.numpy(force=True), _sums(wide - first)
     return n, shift + total / n, np.maximum(squares - total * total / n, 0.0)
 
 
 def _sums(x: Tensor) -> tuple[np.ndarray | float, np.ndarray | float]:
-    """Of x and of its squares, over the first axis."""
+    """The sums of x and of its squares over the first axis."""
     if x.dim() == 1:
         return x.sum().item(), torch.dot(x, x).item()
-    ones, flat = x.new_ones(len(x)), x.reshape(len(x), -1)  # for ten columns twice as fast as sum(dim=0)
+    ones, flat = x.new_ones(len(x)), x.reshape(len(x), -1)  # twice as fast as sum(dim=0) for ten columns
     total, squares = ((ones @ y).reshape(x.shape[1:]).numpy(force=True) for y in (flat, flat * flat))
     return total, squares
 
 
 def pooled(one: Moments, other: Moments) -> Moments:
-    """Moments of both sets of samples (pairwise update of Chan, Golub and LeVeque 1983)."""
+    """The moments of both sets of samples, by the pairwise update of Chan, Golub and LeVeque 1983."""
     n = one[0] + other[0]
     shift = other[1] - one[1]
     return n, one[1] + shift * (other[0] / n), one[2] + other[2] + shift**2 * (one[0] * other[0] / n)
@@ -176,7 +177,7 @@ def _plus_minus(mean: float, error: float) -> str:
 
 
 def target_of(name: str, value: Number, shape: torch.Size) -> Tensor:
-    """An exact value as a float64 tensor of the given shape, which a number fills."""
+    """`value` as a finite float64 tensor of the given shape, to which a number is expanded."""
     try:
         target = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
@@ -188,11 +189,11 @@ def target_of(name: str, value: Number, shape: torch.Size) -> Tensor:
 
 
 def compare(estimates: Mapping[str, Estimate], expected: Mapping[str, Number]) -> str:
-    """A table with a line for each number: name, estimate ± standard error, expected value, z.
+    """A table with one line per number, which shows its name, estimate ± standard error, expected value, and z.
 
-    `expected` is what the estimator has on average: the gradient where it is unbiased. z = (estimate - expected) /
-    standard error lies within ±2 in 95 % of all runs then. Where the standard error is 0 the last column says `equal`
-    or `DIFFERS`. Raises ValueError where the names or shapes of both differ.
+    `expected` is the mean of the estimator, that is the gradient if it is unbiased. Then z = (estimate - expected) /
+    standard error lies within ±2 in 95 % of all runs. If the standard error is 0, the last column says `equal` or
+    `DIFFERS` instead. Raises ValueError if the names or shapes of both differ.
     """
     validate.same_names("expected", expected, estimates)
     rows = [("", "estimate ± standard error", "expected", "")]
@@ -209,7 +210,7 @@ def compare(estimates: Mapping[str, Estimate], expected: Mapping[str, Number]) -
 
 
 def _verdict(mean: float, error: float, expected: float) -> str:
-    """z, or where there is no error, whether both are equal to a millionth of their size."""
+    """z or, if the error is 0, whether both values agree to a relative 1e-6."""
     if error > 0:
         return f"z = {(mean - expected) / error:+.2f}"
     return "equal" if math.isclose(mean, expected, rel_tol=1e-6, abs_tol=1e-12) else "DIFFERS"

@@ -18,7 +18,7 @@ _DEEP = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One backward operation, or a leaf: its lines of text and the numbers of the nodes that it hands gradients to."""
+    """A backward operation or a leaf: its lines of text, and the numbers of the nodes that receive its gradients."""
 
     lines: tuple[str, ...]
     is_leaf: bool
@@ -32,7 +32,7 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """What `get_graph` found: nodes by number, 0 being the root. `print` shows a tree, a notebook a drawing."""
+    """A backward graph, as nodes by number with the root as 0. `print` shows a tree, a notebook a drawing."""
 
     nodes: dict[int, Node]
 
@@ -48,7 +48,7 @@ class Graph:
     __repr__ = __str__
 
     def _lines(self) -> Iterator[str]:
-        """The tree, depth first; a node that is reached again is named, not repeated."""
+        """The tree, depth first; where a node is reached again, only its name is shown."""
         reached = [number for node in self.nodes.values() for number in node.inputs]
         shared = {number: f" [{i}]" for i, number in enumerate(_repeated(reached), start=1)}
         shown: set[int] = set()
@@ -66,7 +66,7 @@ class Graph:
                 stack.append((child, indent + ("└── " if last else "├── "), indent + ("    " if last else "│   ")))
 
     def dot(self) -> graphviz.Digraph:
-        """The graph for graphviz; arrows run the way gradients flow, from the root to the leaves."""
+        """The graph for graphviz, whose arrows point the way gradients flow, from the root to the leaves."""
         drawing = graphviz.Digraph()
         for number, node in self.nodes.items():
             fill = {"fillcolor": LEAF_MARK} if node.is_leaf else {}
@@ -80,12 +80,12 @@ class Graph:
 
 
 def get_graph(root: Any, **names: Tensor) -> Graph:
-    """The backward graph of `root`, a tensor or a grad_fn, crawled along `next_functions`.
+    """The backward graph of `root`, a tensor or a grad_fn, found by following `next_functions`.
 
     Each node is visited once, however many paths lead to it, and the depth is not limited. Leaves show their shape,
-    value and gradient; sparse, meta and nested ones their shape only. `names` gives names to leaves and to intermediate
-    tensors: `get_graph(y, mu=mu, sigma=sigma)`. Raises TypeError for what is neither tensor nor grad_fn, and ValueError
-    for a tensor without a graph or a name whose tensor is not in the graph.
+    value and gradient; sparse, meta and nested ones show only their shape. `names` gives names to leaves and to
+    intermediate tensors, as in `get_graph(y, mu=mu, sigma=sigma)`. Raises TypeError if `root` is neither a tensor nor a
+    grad_fn, and ValueError if it is a tensor without a graph or if a named tensor is not in the graph.
     """
     for name, tensor in names.items():
         validate.instance(name, tensor, Tensor, "a tensor")
@@ -135,7 +135,7 @@ def _refuse_unknown(names: dict[str, Tensor], leaves: list[Tensor], functions: l
 
 
 def _keep(function: Any) -> None:
-    """Never free this graph: torch 2.13 overflows the C stack when it frees a deep one that Python has looked into."""
+    """Never free this graph: when torch 2.13 frees a deep one that Python has visited, it overflows the C stack."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(function))
 
 
@@ -151,7 +151,7 @@ def _leaf_lines(leaf: Tensor, names: dict[str, Tensor]) -> tuple[str, ...]:
 
 
 def _shape(tensor: Tensor) -> str:
-    """The shape; of a nested tensor, whose rows differ in length, those of its parts."""
+    """The shape or, for a nested tensor, whose rows differ in length, the shapes of its parts."""
     if tensor.is_nested:
         return "[" + ", ".join(str(tuple(part.shape)) for part in tensor.detach().unbind()) + "]"
     return str(tuple(tensor.shape))

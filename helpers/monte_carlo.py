@@ -1,4 +1,4 @@
-"""The Monte-Carlo loop: it adds up per-sample gradients in chunks and reports each mean with its standard error."""
+"""The Monte-Carlo loop, which adds up per-sample gradients in chunks and returns each mean with its standard error."""
 
 import os
 import pickle
@@ -28,8 +28,8 @@ from helpers.estimators.base import (
 from helpers.randomness import generator_of
 from helpers.threads import one_core, plain_torch
 
-# glibc hands freed memory back to the system unless a larger block was freed before. To get it anew, page by page, for
-# each chunk took a fifth of the time. Nothing is touched here, so nothing is used up.
+# glibc returns freed memory to the system unless a larger block was freed before. Getting it back, page by page, for
+# each chunk took a fifth of the time. This block is never written to, so it uses no memory.
 torch.empty(7_500_000)
 
 
@@ -54,13 +54,13 @@ def estimate_gradient(
     executor: Executor | None = None,
     progress: bool = True,
 ) -> dict[str, Estimate]:
-    """grad_phi E[f(z)] from n samples, as one `Estimate` for each parameter.
+    """grad_phi E[f(z)] from n samples, as one `Estimate` per parameter.
 
-    `estimator` is one of `helpers.estimators`, or any function (f, params, n, generator) that returns per-sample
-    gradients under the names of params. Where no `chunk_size` is given, it is so large that the largest tensor of a
-    chunk has about CHUNK_SIZE numbers. See `estimate_means` for the other arguments.
+    `estimator` is one of `helpers.estimators`, or any function of (f, params, n, generator) that returns per-sample
+    gradients under the names of `params`. By default, `chunk_size` is chosen such that the largest tensor of a chunk
+    has about CHUNK_SIZE numbers. See `estimate_means` for the other arguments.
 
-    Raises ValueError or TypeError for bad arguments, and ValueError where a gradient is not finite.
+    Raises ValueError or TypeError for bad arguments, and ValueError if a gradient is not finite.
     """
     validate.instance("f", f, Callable, "a function")
     validate.instance("estimator", estimator, Callable, "a function")
@@ -85,16 +85,16 @@ def estimate_means(
     progress: bool = True,
     device: torch.device | str = "cpu",
 ) -> dict[str, Estimate]:
-    """The means of n samples of any quantities, as one `Estimate` for each name.
+    """The means of n samples of any quantities, as one `Estimate` per name.
 
-    `samples_of(n, generator)` maps each name to n samples, a real floating tensor of shape (n, ...). Samples are drawn
-    in n // chunk_size chunks of equal length (within one; a single chunk where n is smaller), chunk i from its own
-    stream of `(seed, i)`, and merged in order: the result depends on `seed`, `n` and `chunk_size` and on nothing else,
-    bit for bit, whichever `executor` does the work. Threads do where none is given. Memory does not grow with n.
-    `device` is that of the generator. Work of over two seconds shows a progress bar in a terminal and in a notebook,
-    unless `progress` is False or the environment variable TQDM_DISABLE is set.
+    `samples_of(n, generator)` maps each name to n samples, a real floating-point tensor of shape (n, ...). The samples
+    are drawn in n // chunk_size chunks whose lengths differ by at most 1 (in a single chunk if n is smaller), chunk i
+    from its own stream of `(seed, i)`. The chunks are merged in order, so the result depends on `seed`, `n` and
+    `chunk_size` only, bit for bit, whichever `executor` does the work; by default, threads do. Memory does not grow
+    with n. `device` is that of the generator. Work of over two seconds shows a progress bar in a terminal and in a
+    notebook, unless `progress` is False or the environment variable TQDM_DISABLE is set.
 
-    Raises ValueError or TypeError for bad arguments, and ValueError where a sample is not finite.
+    Raises ValueError or TypeError for bad arguments, and ValueError if a sample is not finite.
     """
     validate.instance("samples_of", samples_of, Callable, "a function of n and a generator")
     moments = partial(_moments_of_samples, samples_of)
@@ -131,7 +131,7 @@ def _estimates(
     progress: bool,
     device: torch.device,
 ) -> dict[str, Estimate]:
-    """The loop: chunks of samples, each from its own stream, whose moments are pooled in order."""
+    """Draw the chunks of samples, each from its own stream, and pool their moments in order."""
     validate.instance("executor", executor, Executor | None, "a concurrent.futures.Executor or None")
     validate.instance("progress", progress, bool, "True or False")
     n, seed = validate.integer("n", n, 2), validate.integer("seed", seed, 0)
@@ -156,7 +156,7 @@ def _chunk(
 
 
 def _check_picklable(run: Callable[..., object]) -> None:
-    """Raise TypeError for what cannot be sent to another process, such as a lambda."""
+    """Raise TypeError if `run` cannot be sent to another process, for example because it holds a lambda."""
     try:
         pickle.dumps(run)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -171,7 +171,7 @@ def _in_order(
     run: Callable[[tuple[int, int]], dict[str, Moments]],
     tasks: Iterable[tuple[int, int]],
 ) -> Iterator[dict[str, Moments]]:
-    """Results in the order of the tasks, with a bounded number of them under way."""
+    """The results in the order of the tasks, with only a bounded number of tasks submitted at a time."""
     if executor is None:
         for task in tasks:
             yield run(task)
@@ -190,7 +190,7 @@ def _in_order(
 
 
 def _with_bar(results: Iterable[dict[str, Moments]], n: int) -> Iterator[dict[str, Moments]]:
-    """The same results, beside a progress bar once two seconds are over."""
+    """The same results, with a progress bar after the first two seconds."""
     bar, done, start = None, 0, time.monotonic()
     try:
         for result in results:
@@ -207,10 +207,10 @@ def _with_bar(results: Iterable[dict[str, Moments]], n: int) -> Iterator[dict[st
 
 
 def _bar(n: int, done: int) -> Any:
-    from tqdm.auto import tqdm  # It is slow to import in a notebook, and seldom needed.
+    from tqdm.auto import tqdm  # It is slow to import in a notebook, and rarely needed.
 
     class Bar(tqdm):
-        monitor_interval = 0  # The monitor of tqdm is a thread that stays.
+        monitor_interval = 0  # tqdm's monitor is a thread that outlives the bar.
 
     hidden = True if os.environ.get("TQDM_DISABLE") else None  # None: hidden where stderr is no terminal
     return Bar(total=n, initial=done, unit=" samples", unit_scale=True, leave=False, disable=hidden)

@@ -1,4 +1,4 @@
-"""The house style of figures: colours that colour-blind readers tell apart, dark on white.
+"""The style of the book's figures: dark on white, in colours that colour-blind readers can tell apart.
 
 On a dark page the book's style sheet inverts the lightness of the pictures and keeps their hues.
 """
@@ -18,14 +18,14 @@ from torch import Tensor
 
 from helpers.estimate import Estimate
 
-WIDTH = 6.0  # inches: shrunk to a phone of 360 px, text of 12 points is still 9 px high
+WIDTH = 6.0  # inches; on a phone 360 px wide, text of 12 points is still 9 px high
 INK = "#20262d"
 BLUE, ORANGE, GREEN, PURPLE = PALETTE = ("#1f6fb2", "#b4560a", "#14775c", "#a3478e")
 
 fontManager.addfont(Path(__file__).with_name("fonts") / "source-serif-regular.ttf")
 
 _STYLE = {
-    "figure.dpi": 120,  # 720 pixels across, the width of the text; a notebook stores twice as many
+    "figure.dpi": 120,  # 720 pixels across, as wide as the text; a notebook stores twice as many
     "figure.constrained_layout.use": True,
     "legend.frameon": False,
     "axes.spines.top": False,
@@ -34,7 +34,7 @@ _STYLE = {
     "axes.linewidth": 1,
     "axes.titlesize": "medium",
     "axes.titlelocation": "left",
-    "font.family": ["Source Serif 4", "DejaVu Serif"],  # the second has the characters that the first lacks
+    "font.family": ["Source Serif 4", "DejaVu Serif"],  # the second has characters that the first lacks
     "mathtext.fontset": "cm",
     "font.size": 12,
     "legend.fontsize": "medium",
@@ -49,9 +49,9 @@ _STYLE = {
 
 
 def figure(columns: int = 1, rows: int = 1, *, height: float = 3.0, **kwargs: Any) -> tuple[Figure, Any]:
-    """`plt.subplots(rows, columns)` in the house style, as wide as the text; `height` in inches for each row.
+    """`plt.subplots(rows, columns)` in the book's style, as wide as the text and `height` inches high per row.
 
-    Returns the figure and its Axes (an array of them where there are several); `kwargs` go to `plt.subplots`.
+    Returns the figure and its Axes (an array of them if there are several); `kwargs` go to `plt.subplots`.
     """
     mpl.rcParams.update(_STYLE)
     if inline := sys.modules.get("matplotlib_inline.backend_inline"):  # we are in a notebook
@@ -60,22 +60,22 @@ def figure(columns: int = 1, rows: int = 1, *, height: float = 3.0, **kwargs: An
 
 
 def histogram(ax: Axes, samples: Tensor, density: Callable[[np.ndarray], np.ndarray], label: str = "density") -> None:
-    """Draw samples as a histogram of area 1 under the curve of the density that they should follow.
+    """Draw samples as a histogram of area 1, and the density that they should follow as a curve.
 
-    The range is that of the samples without the outermost 0.2 % at either end; what lies outside still counts in
-    the area, so that a heavy tail does not lift the bars.
+    The picture leaves out the outermost 0.2 % of the samples at either end. They still count in the area, so the bars
+    of a heavy-tailed distribution have the right height.
     """
     values = samples.detach().cpu().numpy().ravel()
     low, high = np.quantile(values, [0.002, 0.998])
     edges = np.linspace(low, high, 61)
     heights = np.histogram(values, edges)[0] / (len(values) * np.diff(edges))
-    ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.35, label=f"{len(values):,} draws")
+    ax.stairs(heights, edges, fill=True, color=BLUE, alpha=0.35, label=f"{len(values):,} samples")
     grid = np.linspace(low, high, 400)
     ax.plot(grid, density(grid), color=ORANGE, linestyle="-", label=label)
 
 
 def intervals(ax: Axes, estimates: Mapping[str, Estimate], exact: float | None = None) -> None:
-    """Draw scalar estimates as dots with bars of ±2 standard errors, one a line, and the exact value as a rule."""
+    """Draw scalar estimates as dots with bars of ±2 standard errors, one per row, and the exact value as a line."""
     for row, estimate in enumerate(estimates.values()):
         bar = 2 * estimate.standard_error.item()
         ax.errorbar(estimate.mean.item(), row, xerr=bar, fmt="o", capsize=3, color=PALETTE[row % len(PALETTE)])

@@ -1,4 +1,4 @@
-"""Where randomness comes from: the book's seed, one generator per stream, and noise that carries no parameter."""
+"""The sources of randomness: the book's seed, one generator per stream, and noise without parameters."""
 
 import os
 from collections.abc import Sequence
@@ -24,8 +24,9 @@ SEED = _book_seed()
 def generator_of(seed: int, stream: int, device: torch.device | str = "cpu") -> Generator:
     """A generator for stream number `stream` of `seed`.
 
-    torch's CPU generator keeps only the low 32 bits of its seed, so hashing (seed, stream) to 32 bits could give two
-    streams of one run the same numbers. Counting up from a hashed start cannot, below 2**32 streams.
+    The streams count up from a hash of `seed`, so up to 2**32 of them are distinct. Hashes of (seed, stream) could
+    coincide and give two streams the same numbers, because torch's CPU generator keeps
+    only the low 32 bits of its seed.
     """
     return Generator(device=device).manual_seed((_start(seed) + stream) % 2**32)
 
@@ -36,15 +37,15 @@ def _start(seed: int) -> int:
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """`dtype`, or float32 for half precision, whose uniform numbers have too few values in (0, 1)."""
+    """`dtype`, or float32 for half precision, in which uniform numbers have too few values in (0, 1)."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def open_uniform(size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
-    """Uniform samples in (0, 1) on the device of `like`, in its dtype, or in float32 if that is a half precision.
+    """Uniform samples in (0, 1) on the device of `like`, in its dtype or, for half precision, in float32.
 
-    `torch.rand` returns multiples of a grid step, 0 included. The samples here are the middles of its cells, so
-    `log(u)` and `log1p(-u)` are finite.
+    `torch.rand` returns multiples of a grid step, including 0. The samples here are the midpoints of the grid's cells,
+    so `log(u)` and `log1p(-u)` are finite.
     """
     dtype = at_least_float32(like.dtype)
     step = torch.finfo(dtype).eps / 2
@@ -53,16 +54,16 @@ def open_uniform(size: Sequence[int], like: Tensor, generator: Generator | None)
 
 
 class Noise(Protocol):
-    """The distribution of a noise eps without parameters: how to sample it, its mirror image and its inverse CDF."""
+    """A distribution of noise eps without parameters, with samples, mirror images, and the inverse CDF."""
 
     def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
-        """Samples of shape `size` on the device of `like`, in its dtype, or in float32 if that is a half precision."""
+        """Samples of shape `size` on the device of `like`, in its dtype or, for half precision, in float32."""
 
     def mirror(self, eps: Tensor) -> Tensor:
-        """F^-1(1 - F(eps)) for the CDF F: distributed as eps, and as opposite to it as possible."""
+        """F^-1(1 - F(eps)) for the CDF F: the mirror image of eps, which has the same distribution."""
 
     def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
-        """F^-1(u) for u in (0, 1), computed in the dtype of u and returned in `dtype`, within its open range."""
+        """F^-1(u) for u in (0, 1), computed in the dtype of u and returned in `dtype`, inside the open support."""
 
 
 class StandardNormal:
@@ -85,7 +86,7 @@ class Uniform:
     """eps ~ U(0, 1), never 0 or 1."""
 
     def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
-        """Samples of U(0, 1), see `open_uniform`."""
+        """Samples of U(0, 1), from `open_uniform`."""
         return open_uniform(size, like, generator)
 
     def mirror(self, eps: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class Uniform:
         return (1 - eps).clamp_(max=1 - torch.finfo(eps.dtype).eps / 2)
 
     def inverse_cdf(self, u: Tensor, dtype: torch.dtype) -> Tensor:
-        """The point u itself, which must not be rounded to 1."""
+        """u itself, which is kept from being rounded to 1."""
         return u.to(dtype).clamp_(max=1 - torch.finfo(dtype).eps / 2)
 
 
@@ -102,7 +103,7 @@ class StandardGumbel:
 
     def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
         """Samples of Gumbel(0, 1)."""
-        # The classes are first in memory and last in the shape: torch's softmax takes less than half the time there.
+        # The classes come first in memory but last in the shape, where torch's softmax takes less than half the time.
         u = open_uniform((size[-1], *size[:-1]), like, generator)
         return u.log_().neg_().log_().neg_().movedim(0, -1)
 
@@ -122,10 +123,10 @@ standard_normal, uniform, standard_gumbel = StandardNormal(), Uniform(), Standar
 
 
 class drawing_from(TorchDispatchMode):  # noqa: N801 - it reads as a verb: `with drawing_from(generator):`
-    """Every random number that torch draws inside the block comes from `generator`.
+    """Inside the block, every random number that torch draws comes from `generator`; None changes nothing.
 
-    `torch.distributions` takes no generator. Each random operation of torch does, by its own argument or by an overload
-    named `generator`, and this hands it over. It acts on the current thread only.
+    `torch.distributions` takes no generator, but every random operation of torch does, through an argument of its own
+    or an overload named `generator`. This context supplies it, in the current thread only.
     """
 
     def __init__(self, generator: Generator | None) -> None:
@@ -134,7 +135,7 @@ class drawing_from(TorchDispatchMode):  # noqa: N801 - it reads as a verb: `with
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # torch imports its compiler at the first draw otherwise, which takes a second
+        return False  # otherwise torch first imports its compiler, which takes a second
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}

@@ -1,9 +1,9 @@
-"""Differentiable samplers z = g(eps, parameters): the noise eps carries no parameter, the map g carries them all.
+"""Differentiable samplers z = g(eps, parameters), in which only the map g has parameters and the noise eps has none.
 
 Each sampler is called as `name(*parameters, sample_shape=(), generator=None)` and returns a tensor of shape
 `sample_shape + broadcast(parameters)` with the dtype and device of the parameters, which may be numbers or tensors.
-Half precision is computed in float32 and rounded at the end. `name.noise` is the noise and `name.g` the map of the
-text. Bad parameters raise ValueError or TypeError with the name and the value.
+Half precision is computed in float32 and rounded at the end. `name.noise` is the noise and `name.g` the map g. Bad
+parameters raise a ValueError or TypeError with their name and value.
 """
 
 import math
@@ -30,7 +30,7 @@ _SETTINGS = (
 
 
 def size_of(sample_shape: Sequence[int], generator: Generator | None, **parameters: Tensor) -> tuple[int, ...]:
-    """The shape of samples, `sample_shape + broadcast(parameters)`, after a look at the generator's type."""
+    """The shape of samples, `sample_shape + broadcast(parameters)`; TypeError or ValueError for bad arguments."""
     validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     return validate.shape("sample_shape", sample_shape) + validate.broadcast(shapes)
@@ -38,11 +38,11 @@ def size_of(sample_shape: Sequence[int], generator: Generator | None, **paramete
 
 @dataclass(frozen=True, eq=False)
 class Reparametrization:
-    """z = g(eps, *parameters) with eps from `noise`: a sampler whose derivative is that of g with eps held fixed.
+    """A sampler z = g(eps, *parameters) with eps from `noise`, whose derivative is that of g for fixed eps.
 
-    The arguments of g after eps are the parameters; one that has a default is an option, passed on unchanged. `domain`
-    maps a name to a check, called as `check(name, value)`, that raises for a bad value; `fixed` holds arguments that
-    are given in advance. Source: Kingma and Welling 2014, section 2.4.
+    The arguments of g after eps are the parameters; one with a default is an option, which is passed on unchanged.
+    `domain` maps a name to a check, called as `check(name, value)`, that raises an error for a bad value; `fixed` holds
+    arguments that are given in advance. Source: Kingma and Welling 2014, section 2.4.
     """
 
     noise: Noise
@@ -57,7 +57,7 @@ class Reparametrization:
         vars(self).update(of_g, _arguments=Signature(arguments), __signature__=Signature([*arguments, *_SETTINGS]))
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """A sampler that a module defines is pickled by its name, as its functions are."""
+        """Pickle a sampler that a module defines by its name, as functions are."""
         name = vars(self).get("__name__", "")
         if getattr(sys.modules.get(self.__module__), name, None) is self:
             return name
@@ -71,7 +71,7 @@ class Reparametrization:
         return self.at(self.draw(arguments, sample_shape, generator), **arguments)
 
     def checked(self, *parameters: Number, **named: Any) -> dict[str, Any]:
-        """All arguments of g after eps by name: parameters as tensors within the domain, options unchanged."""
+        """The arguments of g after eps by name: parameters as tensors within their domains, options unchanged."""
         try:
             bound = self._arguments.bind(*parameters, **(self.fixed | named))
         except TypeError as error:
@@ -86,21 +86,21 @@ class Reparametrization:
         return arguments
 
     def draw(self, arguments: Mapping[str, Any], sample_shape: Sequence[int], generator: Generator | None) -> Tensor:
-        """The noise for `sample_shape` samples at these arguments, which `checked` made."""
+        """The noise for `sample_shape` samples; `arguments` is the result of `checked`."""
         like = next(value for value in arguments.values() if isinstance(value, Tensor))
         return self.noise.draw(self.size(arguments, sample_shape, generator), like, generator)
 
     def size(
         self, arguments: Mapping[str, Any], sample_shape: Sequence[int] = (), generator: Generator | None = None
     ) -> tuple[int, ...]:
-        """The shape of the noise of these arguments, which `checked` made, and of the samples."""
+        """The shape of the noise and of the samples; `arguments` is the result of `checked`."""
         tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
         return size_of(sample_shape, generator, **tensors)
 
     def at(self, eps: Tensor, **arguments: Any) -> Tensor:
-        """g(eps, **arguments) in the dtype of the parameters, half precision being rounded after g.
+        """g(eps, **arguments) in the dtype of the parameters; half precision is computed in float32 and then rounded.
 
-        Raises ValueError if a sample in half precision is too large for it.
+        Raises ValueError if a sample is too large for half precision.
         """
         dtype = next(value.dtype for value in arguments.values() if isinstance(value, Tensor))
         wide = at_least_float32(dtype)
@@ -113,12 +113,12 @@ class Reparametrization:
 
 
 def reparametrization(noise: Noise, **domain: Check) -> Callable[[Callable[..., Tensor]], Reparametrization]:
-    """Decorator that makes the map g(eps, *parameters) a sampler with this noise; `domain` checks the parameters."""
+    """Decorator that turns the map g(eps, *parameters) into a sampler with this noise; `domain` checks parameters."""
     return lambda g: Reparametrization(noise, g, domain)
 
 
 def reparametrization_of(sampler: object) -> Reparametrization | None:
-    """The sampler as a `Reparametrization`, also where `functools.partial` fixes some arguments; otherwise None."""
+    """The sampler as a `Reparametrization`, even if `functools.partial` fixes some parameters; otherwise None."""
     if isinstance(sampler, partial) and isinstance(sampler.func, Reparametrization):
         names = signature(sampler.func).parameters
         settings = {"sample_shape", "generator"} & set(sampler.keywords)
@@ -129,7 +129,7 @@ def reparametrization_of(sampler: object) -> Reparametrization | None:
 
 @reparametrization(standard_normal, sigma=validate.positive)
 def normal(eps: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
-    """z = mu + sigma * eps, eps ~ N(0, 1): samples of N(mu, sigma^2), sigma > 0.
+    """Samples of N(mu, sigma^2), z = mu + sigma * eps with eps ~ N(0, 1); sigma > 0.
 
     Source: Kingma and Welling 2014, section 2.4.
     """
@@ -138,12 +138,12 @@ def normal(eps: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
 
 @reparametrization(uniform, rate=validate.positive)
 def exponential(eps: Tensor, rate: Tensor) -> Tensor:
-    """z = -log(eps) / rate, eps ~ U(0, 1): samples of the exponential distribution of mean 1 / rate, rate > 0."""
+    """Samples of the exponential distribution of mean 1 / rate, z = -log(eps) / rate with eps ~ U(0, 1); rate > 0."""
     return -torch.log(eps) / rate
 
 
 def _concentration(name: str, concentration: Tensor) -> None:
-    """At the largest -log(eps), a sample and its derivative must fit into the dtype, with room for the scale."""
+    """Raise ValueError unless, at the largest -log(eps), sample and derivative fit the dtype, with room for scale."""
     limits = torch.finfo(at_least_float32(concentration.dtype))
     smallest = math.log(-math.log(limits.eps / 4)) / (math.log(limits.max) - 16)
     validate.within(name, concentration, smallest, math.inf, f"> {smallest:.2g} in {limits.dtype}")
@@ -151,10 +151,10 @@ def _concentration(name: str, concentration: Tensor) -> None:
 
 @reparametrization(uniform, scale=validate.positive, concentration=_concentration)
 def weibull(eps: Tensor, scale: Tensor, concentration: Tensor) -> Tensor:
-    """z = scale * (-log(eps))^(1 / concentration), eps ~ U(0, 1): samples of Weibull(scale, concentration), both > 0.
+    """Samples of Weibull(scale, concentration), z = scale * (-log(eps))^(1 / concentration) with eps ~ U(0, 1).
 
-    A concentration so small that a sample or its derivative could overflow the dtype raises ValueError (about 0.04 in
-    float32, 0.005 in float64).
+    Both parameters are > 0. Raises ValueError for a concentration so small that a sample or its derivative could
+    overflow the dtype (below about 0.04 in float32, 0.005 in float64).
     """
     return scale * torch.exp(torch.log(-torch.log(eps)) / concentration)
 
@@ -166,10 +166,10 @@ def inverse_cdf(
     generator: Generator | None = None,
     **named: Number,
 ) -> Tensor:
-    """z = F^-1(eps), eps ~ U(0, 1): samples of any distribution whose inverse CDF (quantile function) is known.
+    """Samples z = F^-1(eps), eps ~ U(0, 1), of any distribution whose inverse CDF (quantile function) is known.
 
-    `icdf(eps, *parameters, **named)` is the inverse CDF, differentiable with respect to its parameters.
-    `Reparametrization(uniform, icdf)` is the same as a sampler. Source: Devroye 1986, section II.2.
+    `icdf(eps, *parameters, **named)` is the inverse CDF, differentiable with respect to its parameters. As a sampler,
+    this is `Reparametrization(uniform, icdf)`. Source: Devroye 1986, section II.2.
     """
     validate.instance("icdf", icdf, Callable, "a function")
     if not parameters and not named:
@@ -179,7 +179,7 @@ def inverse_cdf(
 
 
 class _LogOfCopies(torch.autograd.Function):
-    """log(x) computed for one of the copies where x was expanded: the logarithms of all take as long as the rest."""
+    """log(x), computed once for all copies if x was expanded; computing each would take as long as all the rest."""
 
     generate_vmap_rule = True
 
@@ -208,10 +208,10 @@ def _one_hot_of_largest(scores: Tensor) -> Tensor:
 
 @reparametrization(standard_gumbel, probs=validate.distribution)
 def gumbel_max(eps: Tensor, probs: Tensor) -> Tensor:
-    """y = one_hot(argmax_i(eps_i + log pi_i)), eps_i ~ Gumbel(0, 1): one-hot samples of the categorical distribution.
+    """One-hot samples of the categorical distribution, y = one_hot(argmax_i(eps_i + log pi_i)), eps_i ~ Gumbel(0, 1).
 
-    `probs` has its classes on the last axis, each > 0, summing to 1. argmax has no useful derivative: y carries no
-    gradient. Source: Gumbel 1954; Maddison, Tarlow and Minka 2014.
+    `probs` holds pi, with the classes on the last axis, each > 0, summing to 1. y carries no gradient, because argmax
+    has no useful derivative. Source: Gumbel 1954; Maddison, Tarlow and Minka 2014.
     """
     return _one_hot_of_largest(eps + torch.log(probs.detach()))
 
@@ -228,16 +228,16 @@ def _flag(name: str, value: object) -> None:
 
 @reparametrization(standard_gumbel, probs=validate.distribution, temperature=_temperature, hard=_flag)
 def gumbel_softmax(eps: Tensor, probs: Tensor, temperature: Tensor, hard: bool = False) -> Tensor:
-    """y = softmax((eps + log pi) / temperature), eps_i ~ Gumbel(0, 1): the relaxed one-hot sample.
+    """Relaxed one-hot samples, y = softmax((eps + log pi) / temperature) with eps_i ~ Gumbel(0, 1).
 
-    `probs` has its classes on the last axis, each > 0, summing to 1; `temperature` > 0 broadcasts with `probs`, so a
-    temperature for each row has shape (..., 1). With `hard`, the value is the one-hot vector of the largest entry
-    and the derivative is that of the relaxed sample (straight-through Gumbel-softmax).
+    `probs` holds pi, with the classes on the last axis, each > 0, summing to 1. `temperature` > 0 broadcasts with
+    `probs`, so one temperature per row has shape (..., 1). With `hard`, the value is the one-hot vector of the largest
+    entry, and the derivative is that of the relaxed sample (straight-through Gumbel-softmax).
     Source: Jang, Gu and Poole 2017; Maddison, Mnih and Teh 2017.
     """
     scores = eps + _log(probs)
     one_hot = _one_hot_of_largest(scores.detach()) if hard else None
-    # In place, and over the axis that is first in memory: anything else takes several times as long.
+    # In place, and over the axis that comes first in memory, because anything else takes several times as long.
     soft = torch.softmax(scores.div_(temperature).movedim(-1, 0), dim=0).movedim(0, -1)
     return soft if one_hot is None else one_hot + (soft - soft.detach())
 
@@ -248,17 +248,17 @@ def _inside(name: str, p: Tensor) -> None:
 
 @reparametrization(uniform, p=_inside, temperature=validate.positive)
 def binary_concrete(eps: Tensor, p: Tensor, temperature: Tensor) -> Tensor:
-    """y = sigmoid((logit(p) + logit(eps)) / temperature), eps ~ U(0, 1): the relaxed Bernoulli sample.
+    """Relaxed Bernoulli samples, y = sigmoid((logit(p) + logit(eps)) / temperature) with eps ~ U(0, 1).
 
-    p in (0, 1), temperature > 0. The difference of two Gumbel variables is one logistic variable logit(eps), so this
-    is the two-class Gumbel-softmax. Source: Maddison, Mnih and Teh 2017, appendix B.
+    p is in (0, 1), and temperature > 0. The difference of two Gumbel variables is a logistic variable, here logit(eps),
+    so this is the Gumbel-softmax with two classes. Source: Maddison, Mnih and Teh 2017, appendix B.
     """
     return torch.sigmoid((torch.logit(p) + torch.logit(eps)) / temperature)
 
 
 @reparametrization(uniform, p=validate.probability)
 def bernoulli_straight_through(eps: Tensor, p: Tensor) -> Tensor:
-    """y = 1[eps < p], eps ~ U(0, 1), so y ~ Bernoulli(p), with derivative dy/dp = 1; p in [0, 1].
+    """Samples of Bernoulli(p), y = 1[eps < p] with eps ~ U(0, 1), whose derivative dy/dp is set to 1; p in [0, 1].
 
     A biased estimator, since y is not differentiable with respect to p. Source: Bengio, Leonard and Courville 2013.
     """
@@ -266,7 +266,7 @@ def bernoulli_straight_through(eps: Tensor, p: Tensor) -> Tensor:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Forward samples; backward hands the gradient on unchanged, and None to what is not a tensor."""
+    """Draws samples in the forward pass, and returns the gradient unchanged in the backward pass."""
 
     @staticmethod
     def forward(ctx: object, p: Tensor, generator: Generator | None) -> Tensor:
@@ -278,13 +278,13 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class BernoulliSTE(nn.Module):
-    """The straight-through Bernoulli as a layer: p of any shape, in [0, 1], to samples of the same shape.
+    """The straight-through Bernoulli sampler as a layer, from p in [0, 1] of any shape to samples of the same shape.
 
     Source: Bengio, Leonard and Courville 2013.
     """
 
     def forward(self, p: Tensor, generator: Generator | None = None) -> Tensor:
-        """Samples y ~ Bernoulli(p); backward gives p the gradient that y receives."""
+        """Samples y ~ Bernoulli(p); the backward pass gives p the gradient that y receives."""
         (p,) = validate.tensors(p=p)
         validate.probability("p", p)
         validate.instance("generator", generator, Generator | None, "a torch.Generator or None")

@@ -1,4 +1,4 @@
-"""The state of torch in this thread while gradients are computed: one core, and no mode that changes results."""
+"""Set torch's state in this thread while gradients are computed: one core, and no mode that changes results."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import torch
 
 
 class _Threads:
-    """How many calls run on one core now, and torch's number of threads before the first of them."""
+    """The number of calls that run on one core now, and torch's number of threads before the first of them."""
 
     lock = threading.Lock()
     inside = 0
@@ -17,13 +17,13 @@ class _Threads:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """torch's own threads off in this thread: what is added up in which order must not depend on their number.
+    """Turn torch's own threads off in this thread, because the order of a sum must not depend on their number.
 
     A new thread starts with the number that was set last in any thread, which may be the 1 of a call that still runs.
-    So the first of the concurrent calls asks for the number, and each of them sets it again.
+    Therefore only the first of several concurrent calls reads the number, and each of them restores it.
     """
     with _Threads.lock:
-        threads = torch.get_num_threads()  # in each thread: torch sets up a new one here, and would undo what follows
+        threads = torch.get_num_threads()  # in every thread: torch sets up a new one here, and would undo what follows
         if _Threads.inside == 0:
             _Threads.before = threads
         _Threads.inside += 1
@@ -38,7 +38,7 @@ def one_core() -> Iterator[None]:
 
 @contextmanager
 def plain_torch(device: torch.device) -> Iterator[None]:
-    """Gradients recorded, and neither inference mode, autocast nor another default device, whatever the caller uses."""
+    """Record gradients, and suspend inference mode, autocast, and another default device that the caller may use."""
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))

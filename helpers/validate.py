@@ -1,4 +1,4 @@
-"""Argument checks shared by the package: one clear error that names the argument and its value."""
+"""Argument checks for the whole package, whose errors name the argument, its value, and what is allowed."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def integer(name: str, value: object, minimum: int) -> int:
 
 
 def instance(name: str, value: object, kinds: Any, words: str) -> None:
-    """Raise TypeError unless `value` is an instance of `kinds`; `words` says what that is."""
+    """Raise TypeError unless `value` is an instance of `kinds`; `words` describes them."""
     if not isinstance(value, kinds):
         raise TypeError(f"{name} must be {words}, got {value!r}")
 
@@ -35,17 +35,17 @@ def shape(name: str, value: object) -> tuple[int, ...]:
 
 
 def tensors(**values: Number) -> list[Tensor]:
-    """The arguments as finite floating tensors of one dtype and device.
+    """The arguments as finite floating-point tensors of one dtype and device.
 
-    Numbers take the dtype and device of the tensors beside them (torch's default where there is none).
-    Raises TypeError for what is not a real number or floating tensor, ValueError for NaN, infinity, an
-    empty tensor or tensors on different devices.
+    Numbers take the dtype and device of the tensors among the arguments, or torch's default if there are none. Raises
+    TypeError unless each argument is a real number or a floating-point tensor, and ValueError for NaN, infinity, an
+    empty tensor, or tensors on different devices.
     """
     given = [value for value in values.values() if isinstance(value, Tensor)]
     for name, value in values.items():
         if isinstance(value, Tensor):
             if not value.is_floating_point():
-                raise TypeError(f"{name} must be a floating tensor, got {value.dtype}")
+                raise TypeError(f"{name} must be a floating-point tensor, got {value.dtype}")
         elif isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name} must be a number or a tensor, got {value!r}")
     devices = {tensor.device for tensor in given}
@@ -65,10 +65,10 @@ def tensors(**values: Number) -> list[Tensor]:
 
 
 def broadcast(shapes: Mapping[str, torch.Size]) -> torch.Size:
-    """The shape that these broadcast to; ValueError that names each where they do not."""
+    """The shape to which these broadcast; ValueError, which names each of them, if they do not."""
     sizes = list(shapes.values())
     if sizes and all(size == sizes[0] for size in sizes):
-        return sizes[0]  # torch takes 50 µs to find that out
+        return sizes[0]  # torch would take 50 µs to find this
     try:
         return torch.broadcast_shapes(*sizes)
     except RuntimeError:
@@ -77,16 +77,16 @@ def broadcast(shapes: Mapping[str, torch.Size]) -> torch.Size:
 
 
 def distinct(tensor: Tensor) -> Tensor:
-    """One of the copies where a tensor was expanded: copies share memory (stride 0) and one is enough to look at."""
+    """A single copy along each expanded axis; the copies share memory (stride 0), so checking one is enough."""
     return tensor[tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())]
 
 
 def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> None:
-    """Raise ValueError unless low < every element < high; `allowed` says so in words."""
+    """Raise ValueError unless low < every element < high; `allowed` describes this in words."""
     if tensor.numel() == 0:
         raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
     values = distinct(tensor.detach())
-    if values.numel() == 1:  # no reduction, which takes as long as all the rest
+    if values.numel() == 1:  # without a reduction, which takes as long as all the rest
         smallest = largest = values.item()
     else:
         smallest, largest = (bound.item() for bound in torch.aminmax(values))
@@ -101,7 +101,7 @@ def positive(name: str, tensor: Tensor) -> None:
 
 
 def distribution(name: str, probs: Tensor) -> None:
-    """Raise ValueError unless the last axis holds probabilities > 0 that sum to one."""
+    """Raise ValueError unless the last axis holds probabilities > 0 that sum to 1."""
     if probs.dim() == 0:
         raise ValueError(f"{name} must have a last axis of probabilities, got the number {probs.item():.6g}")
     positive(name, probs)

@@ -1,1 +1,1 @@
-"""Renders the Quarto book to HTML with Python packages alone, where `quarto` is not found."""
+"""Renders the Quarto book to HTML with Python packages alone, for machines without `quarto`."""

@@ -12,7 +12,7 @@ from render.site import render
 
 
 def main() -> int:
-    """Renders and says where to open the book, or prints what is wrong with its sources."""
+    """Renders the book and prints where to open it, or prints what is wrong with its sources."""
     parser = argparse.ArgumentParser(prog="python -m render", description=__doc__)
     parser.add_argument("--book", type=Path, default=Path(), help="folder with _quarto.yml")
     parser.add_argument("--out", type=Path, help="folder for the pages (default: output-dir)")

@@ -1,4 +1,4 @@
-"""Reads `_quarto.yml`: which pages the book has, and in which order."""
+"""Reads from `_quarto.yml` which pages the book has, and in which order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE_KINDS = {".qmd", ".ipynb", ".md"}
 
 
 class RenderError(Exception):
-    """Says what in the sources keeps the book from being rendered, and where."""
+    """An error in the sources that keeps the book from being rendered; the message names the place."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Book:
-    """What `_quarto.yml` says about the book."""
+    """The book as `_quarto.yml` describes it."""
 
     folder: Path
     title: str
@@ -54,7 +54,7 @@ class Book:
     repo_branch: str = "main"
 
     def launch_links(self, page: Page) -> dict[str, str]:
-        """Returns where a chapter can be run in the browser, by name; nothing while the book has no `repo-url`."""
+        """Returns the addresses where a chapter runs in the browser, by name; none while the book has no `repo-url`."""
         if not self.repo_url or page.source.suffix != ".ipynb":
             return {}
         repository = self.repo_url.removeprefix(REPOSITORY_HOST)

@@ -1,4 +1,4 @@
-"""The explorable figures as one classic script: a page that is opened from a file may not load modules."""
+"""Bundles the explorable figures into one classic script, because a page opened from a file cannot load modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START = 'modules["explore.js"].startAll(async (name) => modules[`${name}.js`]);'
 
 
 def explorables() -> list[str]:
-    """Returns the names of the explorable figures: the modules with a default export."""
+    """Returns the names of the explorable figures, which are the modules with a default export."""
     return sorted(path.stem for path in EXPLORE.glob("*.js") if DEFAULT.search(path.read_text(encoding="utf-8")))
 
 
@@ -32,7 +32,7 @@ def bundle() -> str:
 
 
 def _add(name: str, made: dict[str, str]) -> None:
-    """Puts a module behind those that it imports, as the body of a function that returns its exports."""
+    """Adds a module after those that it imports, as the body of a function that returns its exports."""
     if name in made:
         return
     code = (EXPLORE / name).read_text(encoding="utf-8")

@@ -40,7 +40,7 @@ CSS_ADDRESS = re.compile(r"""(?:url\(|@import\s+)\s*["']?([^"')\s;]+)""")
 
 
 def check_book(book: Path) -> list[tuple[Path, str]]:
-    """Returns what is wrong with the pages and style sheets under the folder `book`."""
+    """Returns the faults of the pages and style sheets under the folder `book`."""
     findings = []
     for page in _pages(book):
         findings += [(page, what) for what in _check_page(book, page)]
@@ -113,7 +113,7 @@ def _check_link(book: Path, page: Path, tag: Tag) -> Iterator[str]:
 
 
 def _check_privacy(soup: BeautifulSoup) -> Iterator[str]:
-    """What tells another host about the reader. Quarto's own script marks links that leave, where no window opens."""
+    """Finds what would tell another host about the reader. Quarto's script adds rel to links without a target."""
     for link in soup.find_all("a", href=True):
         leaves = bool(urlsplit(str(link["href"])).netloc)
         if leaves and "noopener" not in link.get("rel", []) and (link.get("target") or not soup.select_one(QUARTO)):
@@ -143,7 +143,7 @@ def _leaks(soup: BeautifulSoup) -> Iterator[str]:
 
 
 def main() -> int:
-    """Prints each finding as `page: what`, then how many there are."""
+    """Prints each fault as `page: fault`, then the number of faults."""
     if len(sys.argv) != 2 or not (book := Path(sys.argv[1])).is_dir():
         print("usage: python -m render.check FOLDER", file=sys.stderr)
         return 2

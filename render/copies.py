@@ -1,11 +1,12 @@
-"""Makes the reader's copy of each chapter: a notebook that reads well, and runs, without the rest of the book.
+"""Makes the reader's copy of each chapter, a notebook that reads well and runs without the rest of the book.
 
-JupyterLab and Colab show Quarto's markup as it stands. So a copy has references and citations as text and links, labels
-dropped, callouts as block quotes, solutions folded, a first code cell that looks for `helpers`, and its data inside.
+JupyterLab and Colab show Quarto's markup unchanged. Therefore a copy has text and links instead of references and
+citations, no labels, block quotes instead of callouts, folded solutions, a first code cell that looks for `helpers`,
+and its data inside.
 
-The numbers, and the wording of citations, come from the rendered pages, and so they are the same there and here. Both
-renderers write pages of this structure: `render/` calls `write_copies`, and Quarto runs this file after rendering, as
-the `post-render` of `_quarto.yml`. Only the standard library is used, because Quarto takes the Python that it finds.
+The numbers and the wording of citations come from the rendered pages, so they are the same in both. Both renderers
+write pages of this structure: `render/` calls `write_copies`, and Quarto runs this file after rendering, as the
+`post-render` of `_quarto.yml`. Only the standard library is used, because Quarto takes the Python that it finds.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class CopyError(Exception):
 
 @dataclass(frozen=True)
 class Site:
-    """What the rendered pages know: all that a copy needs to resolve a reference.
+    """The contents of the rendered pages that a copy needs to resolve references.
 
     `labels`: by label, the text of a reference and the page, as a path without suffix. `cited`: by keys and whether the
     citation is in brackets, its Markdown. `entries`: by key, the entry in the references, as Markdown.
@@ -69,16 +70,16 @@ class Site:
     repo_branch: str
 
     def link(self, text: str, page: str, anchor: str = "") -> str:
-        """`text` as a link to the page: its address once there is a site, else the copy beside this one."""
+        """`text` as a link to the page: its address once there is a site, or else the copy next to this one."""
         if self.site_url:
             return f"[{text}]({self.site_url}/{page}.html{anchor})"
         return f"[{text}]({Path(page).name}.ipynb)" if page.startswith("chapters/") else text
 
 
 def write_copies(folder: Path, pages: Path) -> list[Path]:
-    """Write the copy of every chapter of the book in `folder` into `pages`, where its rendered pages are.
+    """Write the copy of every chapter of the book in `folder` into `pages`, the folder of its rendered pages.
 
-    Returns the copies; CopyError names the markup that no copy can hold.
+    Returns the copies. Raises CopyError, which names the markup, if a copy cannot hold it.
     """
     site = _site(folder, pages)
     copies = []
@@ -115,7 +116,7 @@ class _Page(HTMLParser):
             self.open.append((tag, attributes, self.depth, []))
 
     def handle_endtag(self, tag: str) -> None:
-        """Keeps what has ended; a link inside becomes Markdown."""
+        """Stores the text that has ended; a link inside becomes Markdown."""
         if tag in VOID:
             return
         if self.open and self.open[-1][2] == self.depth:
@@ -128,7 +129,7 @@ class _Page(HTMLParser):
         self.depth -= 1
 
     def handle_data(self, data: str) -> None:
-        """Adds to the innermost text that is open."""
+        """Appends to the innermost open text."""
         if self.open:
             self.open[-1][3].append(data)
 

@@ -1,4 +1,4 @@
-"""Formulas as KaTeX draws them, with MathML for screen readers: made once, so that pages need no script for them."""
+"""Draws formulas by KaTeX, with MathML for screen readers, once at rendering, so pages need no script for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _drawn: dict[Formula, tuple[str, str]] = {}
 
 
 def draw(formulas: Iterable[Formula]) -> dict[Formula, tuple[str, str]]:
-    """Returns the HTML of each formula and, where KaTeX refuses it, the reason. What was drawn before is kept."""
+    """Returns the HTML of each formula and, where KaTeX refuses it, the reason. Formulas drawn earlier are reused."""
     missing = [formula for formula in dict.fromkeys(formulas) if formula not in _drawn]
     if missing:
         with MiniRacer() as engine:  # one that is left open keeps Python 3.13 from ending

@@ -1,7 +1,7 @@
 """Flattens a notebook with stored outputs into one markdown text for `book.lua`.
 
-Each cell becomes a raw block of JSON, in a format whose name is made anew for each rendering so that no text can hold
-it; a markdown cell's text follows its block, so that callouts and tabs may span cells.
+Each cell becomes a raw block of JSON, in a format whose name is new for each rendering, so no text can contain it. A
+markdown cell's text follows its block, so callouts and tabs may span cells.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ANSI_SEQUENCE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def flatten_notebook(path: Path, stem: Path, raw: str) -> tuple[str, list[str]]:
-    """Returns the markdown of the notebook at `path`, and what is wrong with its cells, as `, cell 3: …`.
+    """Returns the markdown of the notebook at `path`, and the faults of its cells, as `, cell 3: …`.
 
     Its pictures go to `stem`-1.png and so on; `raw` is the format of the raw blocks that stand for cells.
     """
@@ -67,7 +67,7 @@ def _cell_blocks(cell: dict[str, Any], number: int, stem: Path) -> list[str | di
         outputs = [_output(output, picture, options) for output in cell["outputs"]]
         shown["outputs"] = _join_texts(outputs)
     if sum("picture" in output for output in shown["outputs"]) > 1:
-        raise ValueError("makes more than one picture, so that its text alternative cannot fit")
+        raise ValueError("makes more than one picture, so its text alternative cannot fit")
     return [shown]
 
 
@@ -115,7 +115,7 @@ def _output(output: dict[str, Any], picture: Path, options: dict[str, Any]) -> d
 
 
 def _join_texts(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Joins neighbouring texts: a notebook may store what was printed in several pieces."""
+    """Joins neighbouring texts, because a notebook may store printed output in several pieces."""
     joined: list[dict[str, Any]] = []
     for output in outputs:
         if joined and "text" in output and "text" in joined[-1]:

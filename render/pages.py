@@ -1,4 +1,4 @@
-"""What each page says about itself, and what the search finds in it: read from the HTML that pandoc wrote."""
+"""Reads what describes each page, and what the search finds in it, from the HTML that pandoc wrote."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Made:
 
     @property
     def full_title(self) -> str:
-        """The title behind its number, as Quarto prints it."""
+        """The title after its number, as Quarto prints it."""
         kind = "Appendix " if self.page.is_appendix else ""
         return f"{kind}{self.number}{' —' if kind else ''} {self.title}" if self.number else self.title
 
@@ -49,7 +49,7 @@ class Made:
 
     @cached_property
     def minutes(self) -> int:
-        """About how many minutes the page takes to read, without what is folded and what cells print."""
+        """About how many minutes the page takes to read, without folded text and the outputs of cells."""
         words = lines = formulas = 0
         for tag in self.plain.find_all([*TEXTS, "pre", "span"]):
             if tag.find_parent("details") or tag.find_parent(class_="cell-output-stdout"):
@@ -69,7 +69,7 @@ def said(tag: Tag) -> str:
 
 
 def entries(made: Made) -> list[dict[str, str]]:
-    """Returns what the search knows of a page, one entry per section: address, page, title and text."""
+    """Returns the search entries of a page, one per section, with address, page, title and text."""
     address, found = f"{made.page.name}.html", []
     sections: list[tuple[str, str, Tag]] = [(address, made.title, made.plain)]
     for section in made.plain.find_all("section", id=True):

@@ -17,15 +17,15 @@ SHOWN_ELSEWHERE = ("title", "title_html", "label", "number", "targets", "cited",
 
 
 class Pandoc:
-    """What pandoc made of each page, and from what.
+    """The result of pandoc for each page, with the input that it was made from.
 
-    Pages that changed are converted alone as long as nothing changed that other pages show of them: title, number,
-    labels, and the sources that they cite. Otherwise all pages are converted.
+    Pages that changed are converted alone unless something changed that other pages show of them, namely title,
+    number, labels, and the sources that they cite. Otherwise all pages are converted.
     """
 
     def __init__(self) -> None:
         self.cell = (
-            f"cell-{secrets.token_hex(8)}"  # the format of the raw blocks that stand for cells: no text can hold it
+            f"cell-{secrets.token_hex(8)}"  # the format of the raw blocks that stand for cells, which no text contains
         )
         self._common: dict[str, Any] = {}
         self._made: dict[str, dict[str, Any]] = {}
@@ -34,7 +34,7 @@ class Pandoc:
     def pages(
         self, requests: list[dict[str, Any]], bibliography: list[Path], explorables: list[str]
     ) -> dict[str, list[Any]]:
-        """Returns `errors` in words, and `pages` in the order of `requests`: book.lua says what is in them."""
+        """Returns `errors` in words, and `pages` in the order of `requests`; book.lua describes their content."""
         common = {"bibliography": [str(path) for path in bibliography], "explorables": explorables, "cell": self.cell}
         state = common | {
             "sources": [path.read_bytes() for path in bibliography],
@@ -51,7 +51,7 @@ class Pandoc:
         return {"errors": [], "pages": [self._made[one["name"]] for one in requests]}
 
     def _input(self, request: dict[str, Any]) -> list[bytes]:
-        """What the page is made from: its source and the pictures that it shows."""
+        """The input of a page, namely its source and the pictures that it shows."""
         folder = Path(request["folder"])
         names = [Path(request["source"]).name, *self._made.get(request["name"], {"files": []})["files"]]
         return [(folder / name).read_bytes() if (folder / name).is_file() else b"" for name in names]

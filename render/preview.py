@@ -1,4 +1,4 @@
-"""Serves the book and renders it again on a change: `python -m render.preview`, from its folder."""
+"""Serves the book and renders it again after each change: `python -m render.preview`, from its folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class QuietHandler(SimpleHTTPRequestHandler):
     """Serves files without a line for each request."""
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Prints nothing."""
 
     def end_headers(self) -> None:
-        """Keeps the browser from showing a page of the render before."""
+        """Keeps the browser from showing a page of the previous rendering."""
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 

@@ -1,6 +1,6 @@
-"""Makes the pages: pandoc (book.lua) their HTML, KaTeX their formulas, page.html the frame.
+"""Makes the pages from the HTML of pandoc (book.lua), formulas drawn by KaTeX, and the frame page.html.
 
-The output folder is replaced only when all went well.
+The output folder is replaced only if everything succeeds.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ FORMULA_FONTS = {
 
 
 class Renderer:
-    """Renders a book, again and again for a preview: what did not change is kept from one time to the next."""
+    """Renders a book, repeatedly for a preview; unchanged parts are kept from one rendering to the next."""
 
     def __init__(self) -> None:
         self._pandoc = Pandoc()
         self._made: dict[str, tuple[dict[str, Any], Made]] = {}  # by page: what pandoc wrote, and the page made of it
 
     def render(self, book: Book, output: Path) -> None:
-        """Renders `book` into `output`; what was there stays where anything fails."""
+        """Renders `book` into `output`, whose old content stays if anything fails."""
         with tempfile.TemporaryDirectory(prefix="render-") as folder:
             pages = Path(folder) / "pages"
             pages.mkdir()
@@ -144,7 +144,7 @@ def _page(page: Page, one: dict[str, Any]) -> Made:
 
 
 def _drawn(match: re.Match[str]) -> str:
-    """A formula; one in a line of text keeps the mark behind it on its line, where browsers would break."""
+    """A formula; an inline one stays on one line with the punctuation mark after it, where browsers would break."""
     kind, tex, mark = match.groups()
     html_, _ = draw([formula := (html.unescape(tex), kind == "display")])[formula]
     drawn = f'<span class="math {kind} notranslate">{html_}</span>'
@@ -190,7 +190,7 @@ def _write_pages(book: Book, pages: list[Made], fonts: list[str], out: Path) -> 
 
 
 def _write_index(pages: list[Made], assets: Path) -> None:
-    """Writes what the search looks through as a script, which loads from a file on disk too."""
+    """Writes the search index as a script, which can also be loaded from a file on disk."""
     synonyms = json.loads((SEARCH / "synonyms.json").read_text(encoding="utf-8"))
     found = [entry for made in pages for entry in entries(made)]
     index = {"entries": found, "synonyms": synonyms}

@@ -1,4 +1,4 @@
-"""Where Chromium is, and how it is started so that it asks nobody but the page's own host."""
+"""Finds Chromium, and has the options with which it contacts no host but the page's own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Puts the cell that fetches the repository in Colab into every chapter, or takes it out: `python -m tools.colab`.
 
-Colab opens one notebook without the rest of the repository: without `helpers`, and without the data of stored runs. The
-cell does nothing elsewhere: it asks for a variable that only Colab sets. Its address is the `repo-url` of
+Colab opens one notebook without the rest of the repository, so `helpers` and the data of stored runs are missing.
+Elsewhere the cell does nothing, because it looks for a variable that only Colab sets. Its address is the `repo-url` of
 `_quarto.yml`; while there is none, chapters have no such cell.
 """
 
@@ -35,7 +35,7 @@ def cell_for(book: Book) -> dict[str, Any] | None:
 
 
 def with_cell(notebook: Any, cell: dict[str, Any] | None) -> Any:
-    """Returns a copy of the notebook with `cell` below its title, in the place of an older one; None takes that out."""
+    """Returns a copy of the notebook with `cell` below its title, replacing an older one; None only removes that."""
     changed = nbformat.from_dict(notebook)
     changed.cells = [other for other in notebook.cells if other.get("id") != CELL_ID]
     if cell:

@@ -15,14 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_copy(copy: Path, seed: int) -> float:
-    """Run `copy` in an empty folder, and return the seconds it took; ChapterError where a cell fails."""
+    """Run `copy` in an empty folder, and return the seconds it took; ChapterError if a cell fails."""
     with tempfile.TemporaryDirectory(prefix="copy-") as folder:
         _, seconds = run(Path(shutil.copy(copy, folder)), seed)
     return seconds
 
 
 def main() -> int:
-    """Run the copies that are asked for; the exit status says whether all ran."""
+    """Run the requested copies; the exit status says whether all of them ran."""
     parser = argparse.ArgumentParser(prog="python -m tools.copies", description=__doc__)
     parser.add_argument("--chapter", default="", help="the start of a notebook's name")
     parser.add_argument("--book", type=Path, default=ROOT / "_book", help="folder of the rendered book")

@@ -2,8 +2,8 @@
 
 usage: python -m tools.cover
 
-All three show running means of d/dmu E[z^2] at mu = 12, sigma = 42: backpropagation through the draw, and pathwise.
-They are drawn anew to the byte, as long as torch and matplotlib stay the same.
+All three show running means of d/dmu E[z^2] at mu = 12, sigma = 42: backpropagation through the sample, and
+pathwise. Drawing them again gives the same bytes, as long as torch and matplotlib stay the same.
 """
 
 import re
@@ -81,7 +81,7 @@ def first_picture(path: Path, runs: list[Tensor]) -> None:
 
 
 def _threads(fig: Figure, runs: list[Tensor], scheme: dict[str, str], height: float, *, is_upright: bool) -> Axes:
-    """The runs as bare threads that close in on the exact value, and the one that stays at 0, below a faded edge."""
+    """The runs as bare lines that close in on the exact value, and the one that stays at 0, below a faded edge."""
     ax = fig.add_axes((0, 0, 1, height))
     time, zero = COUNTS.log10(), torch.zeros(len(COUNTS))
     for means in [*runs, zero]:
@@ -120,7 +120,7 @@ def cover(path: Path, runs: list[Tensor], book: dict[str, str]) -> None:
 
 
 def social_card(path: Path, runs: list[Tensor], book: dict[str, str]) -> None:
-    """What a link to the book shows, 1200 by 630."""
+    """The preview of a link to the book, 1200 by 630."""
     scheme = tokens("dark")
     fig = _canvas(1200, 630, scheme)
     ax = _threads(fig, runs, scheme, 0.62, is_upright=False)

@@ -2,8 +2,8 @@
 
 usage: python -m tools.execute [--chapter NN] [--check]
 
-`chapters/executed.json` keeps, for each chapter, a fingerprint of what its stored outputs came from. `--check` runs
-nothing and exits 1 when a chapter is older than its code.
+`chapters/executed.json` keeps, for each chapter, a fingerprint of what its stored outputs depend on. `--check` runs
+nothing, and exits with 1 if the outputs of a chapter are older than its code.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _MACHINE = re.compile("|".join([r"\b0x[0-9a-f]{6,}\b", r"ipykernel_\d+", re.esca
 
 
 def chapters(prefix: str = "") -> list[Path]:
-    """The notebooks whose name starts with `prefix`, in order; SystemExit where there is none."""
+    """The notebooks whose name starts with `prefix`, in order; SystemExit if there is none."""
     found = sorted(CHAPTERS.glob(f"{prefix}*.ipynb"))
     if not found:
         raise SystemExit(f"CHAPTER must be the start of a notebook's name in chapters/, got {prefix!r}")
@@ -56,19 +56,19 @@ def fingerprint(path: Path) -> str:
 
 
 def recorded() -> dict[str, dict[str, Any]]:
-    """What `executed.json` holds of each chapter: fingerprint, whole seconds of the run, versions."""
+    """The entry of each chapter in `executed.json`: fingerprint, whole seconds of the run, versions."""
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     return {name: entry for name, entry in record.items() if isinstance(entry, dict)}
 
 
 def stale(paths: list[Path]) -> list[Path]:
-    """The chapters whose stored outputs are older than what they come from."""
+    """The chapters whose stored outputs are older than what they depend on."""
     record = recorded()
     return [path for path in paths if record.get(path.stem, {}).get("fingerprint") != fingerprint(path)]
 
 
 def complaints(paths: list[Path]) -> list[str]:
-    """A line for each chapter whose stored outputs are out of date."""
+    """One line per chapter whose stored outputs are out of date."""
     return [
         f"{path.name}: its outputs are older than its code, helpers or versions: run `make execute`"
         for path in stale(paths)
@@ -76,7 +76,7 @@ def complaints(paths: list[Path]) -> list[str]:
 
 
 def normalise(notebook: Any) -> None:
-    """Reduce a notebook to what a reader sees: no times, no machine, the kernel's name and language only."""
+    """Reduce a notebook to what a reader sees, without times, machine, or more of the kernel than name and language."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -94,13 +94,13 @@ def normalise(notebook: Any) -> None:
 
 
 def _texts(output: Any) -> str:
-    """All text of an output, pictures of pixels left out."""
+    """All text of an output, without bitmaps."""
     data = [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/p")]
     return "\n".join([output.get("text", ""), *output.get("traceback", []), *data])
 
 
 def says_the_same(old: Any, new: Any) -> bool:
-    """Whether two normalised notebooks are equal but for the figures in their outputs that depend on the machine."""
+    """Whether two normalised notebooks are equal except for figures in their outputs that depend on the machine."""
     if isinstance(old, str) and isinstance(new, str):
         return only_rough_numbers_differ(old, new)
     if isinstance(old, list) and isinstance(new, list):
@@ -111,10 +111,10 @@ def says_the_same(old: Any, new: Any) -> bool:
 
 
 def execute(path: Path) -> float:
-    """Run one chapter and store its outputs and how they came about; returns the seconds it took.
+    """Run one chapter and store its outputs with a record of the run; returns the seconds it took.
 
-    The old file stays if anything fails. It also stays where the run confirms it: same code, helpers and
-    versions, and the same outputs but for figures that depend on the machine (`≈ 12.3 µs`).
+    The old file stays if anything fails. It also stays if the run confirms it, that is with the same code,
+    helpers and versions, and the same outputs except for figures that depend on the machine (`≈ 12.3 µs`).
     """
     stored = nbformat.read(path, as_version=4)
     notebook, seconds = run(path, seed=0)
@@ -136,7 +136,7 @@ def execute(path: Path) -> float:
 
 
 def record(path: Path, seconds: float) -> None:
-    """Note that the stored outputs of `path` belong to its present code, how long they took and by which versions."""
+    """Record that the stored outputs of `path` belong to its present code, with the run time and the versions."""
     present = {p.stem for p in CHAPTERS.glob("*.ipynb")}
     updated = {name: entry for name, entry in recorded().items() if name in present}
     versions = {name: version(name).partition("+")[0] for name in ("numpy", "torch")}  # +cpu is the machine's
@@ -146,7 +146,7 @@ def record(path: Path, seconds: float) -> None:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it."""
+    """Write a file in one step, so no reader finds half of it."""
     half = path.with_name(f".{path.name}.part")
     try:
         half.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Make the files of assets/fonts and helpers/fonts: Source Serif 4, with the characters that the book's text uses.
+"""Make the files of assets/fonts and helpers/fonts from Source Serif 4, with the characters that the book's text uses.
 
 usage: python -m tools.fonts    (needs npm, and `pip install brotli`)
 

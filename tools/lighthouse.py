@@ -1,7 +1,7 @@
 """Measures the built book with Lighthouse and fails below the marks: `python -m tools.lighthouse [PAGE ...]`.
 
-The book is rendered with render/ and served compressed on localhost. Without pages: the first one and the three longest
-chapters. Each page is measured RUNS times, and the median counts.
+The book is rendered with render/ and served compressed on localhost. By default, the first page and the three longest
+chapters are measured. Each page is measured RUNS times, and the median counts.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ LARGEST_SHIFT = 0.05
 
 @dataclass(frozen=True)
 class Scores:
-    """What one page got, in the median of its runs: marks out of 100, and the layout shift."""
+    """The result of one page, as the median of its runs: marks out of 100, and the layout shift."""
 
     marks: dict[str, float]
     shift: float
     kilobytes: float
 
     def misses(self, preset: str) -> list[str]:
-        """Returns what lies below its mark."""
+        """Returns the results that lie below their marks."""
         wanted = PRESETS[preset] | EVERYWHERE
         missed = [f"{name} < {mark}" for name, mark in wanted.items() if self.marks[name] < mark]
         return missed + ([f"CLS >= {LARGEST_SHIFT}"] if self.shift >= LARGEST_SHIFT else [])
@@ -87,7 +87,7 @@ def _default_pages(book: Book, pages: Path) -> list[str]:
 
 
 def main() -> int:
-    """Prints a table, a line a page and preset; returns 1 where a mark is missed, 2 where a tool is."""
+    """Prints a table, one line per page and preset; returns 1 if a mark is missed, and 2 if a tool is missing."""
     parser = argparse.ArgumentParser(prog="python -m tools.lighthouse", description=__doc__)
     parser.add_argument("pages", nargs="*", help="pages to measure, such as index or chapters/04-pytorch")
     arguments = parser.parse_args()

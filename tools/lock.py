@@ -1,10 +1,10 @@
-"""Write requirements.lock: what pip would install today for pyproject.toml on the oldest supported Python, exactly.
+"""Write requirements.lock with the exact versions that pip installs today for pyproject.toml on the oldest Python.
 
 usage: python3.11 tools/lock.py     (any release of the oldest supported minor version)
 
 The oldest release decides, because a package may ask for a later one (soupsieve 4.1.2 wants 3.11.5, for example), and
-what the oldest can install, the newer ones can. No hashes: the CPU build of PyTorch, which CI and many readers
-install, is another file of the same version.
+what the oldest can install, newer ones can too. There are no hashes, because the CPU build of PyTorch, which
+CI and many readers install, is another file of the same version.
 """
 
 import json
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _name(given: str) -> str:
-    """The normalised name, so that the file does not change with how an author spells it."""
+    """The normalised name, because the file must not depend on how an author spells it."""
     return re.sub(r"[-_.]+", "-", given).lower()
 
 

@@ -1,9 +1,9 @@
-"""Put each fault of tests/mutants.toml into a copy of the project: its tests, and its chapters, must go red.
+"""Put each fault of tests/mutants.toml into a copy of the project, where its tests and its chapters must then fail.
 
 usage: python -m tools.mutants [--jobs N] [--only TEXT] [--tests-only]
 
-First everything must be green without a fault, else nothing counts. Results are kept in build/mutants.json under a hash
-of all that they come from, so that an interrupted run goes on where it was and a changed test is run again. A whole run
+Everything must first be green without a fault, or no result counts. Results are kept in build/mutants.json with a hash
+of all that they depend on, so an interrupted run continues where it was, and a changed test is run again. A whole run
 writes reports/mutants.json.
 """
 
@@ -38,12 +38,12 @@ FOR_TESTS = ["--noconftest", "-p", "pytester", "-p", "no:nbval", "-p", "no:nbval
 
 
 class MutantError(Exception):
-    """A catalogue, a baseline or a run that says nothing about the tests."""
+    """An error in the catalogue, the baseline or a run, so the result says nothing about the tests."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault: in `file`, `new` for `old`. `chapters` are starts of names; `unshown` says why there is none."""
+    """A fault, `new` in place of `old` in `file`. `chapters` are starts of names; `unshown` says why there are none."""
 
     fault: str
     file: str
@@ -54,7 +54,7 @@ class Mutant:
     unshown: str = ""
 
     def applied(self, source: str) -> str:
-        """The source with the fault; MutantError unless `old` stands in it once."""
+        """The source with the fault; MutantError unless it contains `old` exactly once."""
         if source.count(self.old) != 1:
             raise MutantError(f"{self.file}: {self.old!r} is found {source.count(self.old)} times, not once")
         return source.replace(self.old, self.new)
@@ -62,14 +62,14 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Run:
-    """What pytest is asked: `targets`, in a copy with the fault of `mutant`, or without one."""
+    """A run of pytest on `targets`, in a copy with the fault of `mutant`, or without one."""
 
     targets: tuple[str, ...]
     mutant: Mutant | None = None
 
 
 def catalogue(root: Path = ROOT) -> list[Mutant]:
-    """The faults of tests/mutants.toml; MutantError for an entry that is not as it says there."""
+    """The faults of tests/mutants.toml; MutantError for an entry that is not of the form described there."""
     mutants = []
     for entry in tomllib.loads((root / "tests" / "mutants.toml").read_text(encoding="utf-8"))["mutant"]:
         lists = {key: tuple(entry.get(key, ())) for key in ("tests", "chapters")}
@@ -100,7 +100,7 @@ def of_chapters(root: Path, mutant: Mutant) -> list[Run]:
 
 
 def without_fault(runs: Iterable[Run]) -> list[Run]:
-    """Everything that `runs` ask for, once, by file."""
+    """All targets of `runs` without a fault, each once, one run per file."""
     by_file: dict[str, dict[str, None]] = {}
     for run in runs:
         for target in run.targets:
@@ -134,7 +134,7 @@ def copied(root: Path, mutant: Mutant | None) -> Iterator[Path]:
 
 
 def first_red(root: Path, run: Run) -> str:
-    """The first test or cell that goes red in a fresh copy, "" where none does; MutantError for a run that breaks."""
+    """The first test or cell that fails in a fresh copy, or "" if none does; MutantError for a run that breaks."""
     with copied(root, run.mutant) as copy:
         environment = os.environ | {
             # Both come before the editable installations, for kernels as well.
@@ -159,7 +159,7 @@ def first_red(root: Path, run: Run) -> str:
 
 
 def check_that_copies_are_used(root: Path) -> None:
-    """MutantError where a kernel that is started in a copy would import the helpers of the original."""
+    """MutantError if a kernel that is started in a copy would import the helpers of the original."""
     with copied(root, None) as copy:
         code = "import helpers, pathlib; print(pathlib.Path(helpers.__file__).resolve().parents[1])"
         environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -170,7 +170,7 @@ def check_that_copies_are_used(root: Path) -> None:
 
 
 class Results:
-    """What was found so far, by the hash of what it comes from, kept in a file."""
+    """The results so far, by a hash of what they depend on, kept in a file."""
 
     def __init__(self, root: Path, path: Path) -> None:
         self.root, self.path = root, path
@@ -180,7 +180,7 @@ class Results:
         return self.kept[key(self.root, run)]
 
     def complete(self, runs: Iterable[Run], jobs: int, what: str) -> None:
-        """Do the runs that are not known yet, `jobs` at a time; MutantError where one breaks, after the others."""
+        """Do the runs without a result, `jobs` at a time; MutantError if one breaks, after the others have ended."""
         runs = list(runs)
         todo = {key(self.root, run): run for run in runs}
         todo = {k: run for k, run in todo.items() if k not in self.kept}
@@ -208,9 +208,9 @@ class Results:
 
 
 def judge(mutants: list[Mutant], root: Path, jobs: int, tests_only: bool) -> dict[str, Any]:
-    """Do what is left to do, and return the report: who went red where, and who survived."""
+    """Do the remaining runs, and return the report of which faults made which tests fail, and which survived."""
     kept = root / "build" / "mutants.json"
-    with copied(root, None) as root:  # so that work on the project does not disturb the run
+    with copied(root, None) as root:  # because work on the project must not disturb the run
         check_that_copies_are_used(root)
         results = Results(root, kept)
         tests = [of_tests(mutant) for mutant in mutants]
@@ -231,7 +231,7 @@ def judge(mutants: list[Mutant], root: Path, jobs: int, tests_only: bool) -> dic
 
 
 def report(entries: list[dict[str, Any]], fingerprint: str) -> dict[str, Any]:
-    """The scores, the survivors and what went red for each fault. A chapter counts once for each fault it shows."""
+    """The scores, the survivors, and what failed for each fault. A chapter counts once for each fault it shows."""
     cells = [cell for entry in entries for cell in entry["chapters"].values()]
     survivors = [
         {"fault": entry["fault"], "file": entry["file"], "green": green}
@@ -253,7 +253,7 @@ def report(entries: list[dict[str, Any]], fingerprint: str) -> dict[str, Any]:
 
 def score(found: dict[str, Any]) -> str:
     """The report in a few lines."""
-    lines = [f"green all the same: {s['fault']} ({s['file']}): {', '.join(s['green'])}" for s in found["survivors"]]
+    lines = [f"still green: {s['fault']} ({s['file']}): {', '.join(s['green'])}" for s in found["survivors"]]
     lines.append(f"{found['caught']} of {found['total']} faults turn the unit tests red")
     if found["chapters_total"]:
         lines.append(f"{found['chapters_caught']} of {found['chapters_total']} chapters that show a fault turn red")

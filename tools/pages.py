@@ -1,11 +1,11 @@
-"""Pages of which parts are set from files of results."""
+"""Fill parts of pages from files of results."""
 
 import re
 from collections.abc import Mapping
 
 
 def fill(page: str, parts: Mapping[str, str]) -> str:
-    """The page with each part put between its two comments, `<!-- results: NAME -->` and `<!-- end -->`."""
+    """The page with each part between its two comments, `<!-- results: NAME -->` and `<!-- end -->`."""
     for name, text in parts.items():
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
         page, count = re.subn(pattern, lambda m, text=text: f"{m[1]}\n{text}\n\n{m[2]}", page, flags=re.DOTALL)

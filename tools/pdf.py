@@ -13,8 +13,8 @@ from render.site import render
 from tools.chromium import FLAGS, HOW_TO_GET, find_chromium
 from tools.serve import served
 
-# Puts the article of each page behind that of the first. Ids get the page's name, so that links find their own;
-# those that the style sheet knows stay.
+# Puts the article of each page after that of the first. Ids get the page's name, so links lead to their own page;
+# ids that occur in the style sheet stay.
 JOIN = """async ({ names, title }) => {
   const styled = ["a-map", "fig-first", "what-to-remember"];
   const pages = await Promise.all(names.map(async (name) => {
@@ -52,7 +52,7 @@ PAGE_NUMBER = '<span class="pageNumber" style="font: 8pt serif; margin: auto"></
 
 
 def main() -> int:
-    """Writes the PDF beside the folder of the pages and says where."""
+    """Writes the PDF next to the folder of the pages and prints its path."""
     chromium = find_chromium()
     if not chromium:
         print(f"pdf: no Chromium was found; {HOW_TO_GET}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Write the reference of `helpers` into its appendix, from signatures and docstrings: `python -m tools.reference`.
 
-A name is in it when a chapter's code imports it, or takes it from a module of `helpers` that it imports. The code is
-read, not run.
+The reference lists each name that a chapter's code imports, or uses from a module of `helpers` that it imports. The
+code is parsed, not run.
 """
 
 import ast
@@ -20,8 +20,8 @@ HELPERS = ROOT / "helpers"
 PAGE = ROOT / "appendices" / "reference.qmd"
 PLACE = re.compile(r"(<!-- reference -->\n).*(<!-- end -->)", re.DOTALL)
 WIDTH = 110
-SHORT = 40  # a signature that is no longer stays on one line
-# What pandoc would read as markup or print as another character; each may stand behind a backslash.
+SHORT = 40  # a longer signature has one argument per line
+# Characters that pandoc would read as markup or print as another; each may be escaped by a backslash.
 MARKUP = re.compile(r"[\\*&_^~$\[\]<>{}|#@'\"`]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.")
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -47,12 +47,12 @@ class Helpers:
         return module, name
 
     def definition(self, module: str, name: str) -> Definition | None:
-        """The function or class, or None for what is assigned."""
+        """The function or class, or None for a name that is assigned."""
         found = (n for n in self.trees[module].body if isinstance(n, Definition) and n.name == name)
         return next(found, None)
 
     def alias(self, name: str) -> Definition | ast.expr | None:
-        """What a type of a signature stands for, where helpers defines it."""
+        """The definition of a type that occurs in a signature, if helpers defines it."""
         for module, tree in self.trees.items():
             for node in tree.body:
                 if isinstance(node, ast.ClassDef) and node.name == name:
@@ -98,13 +98,13 @@ def uses(helpers: Helpers) -> dict[Name, list[str]]:
 
 
 def escaped(text: str) -> str:
-    """Text of a docstring as markdown that shows it to the letter; what stands in backquotes stays code."""
+    """The text of a docstring as markdown that shows it to the letter; text in backquotes stays code."""
     parts = re.split(r"(`[^`\n]+`)", text)
     return "".join(part if i % 2 else MARKUP.sub(r"\\\g<0>", part) for i, part in enumerate(parts))
 
 
 def paragraphs(node: Definition | ast.Module) -> list[str]:
-    """The docstring as paragraphs of plain text, its sources being one of their own."""
+    """The docstring as paragraphs of plain text, with its sources in a paragraph of their own."""
     text = re.sub(r"\s(?=Source: )", "\n\n", ast.get_docstring(node) or "")
     return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
 
@@ -114,13 +114,13 @@ def filled(text: str, indent: str = "") -> str:
 
 
 def typed(name: str, kind: ast.expr | None, default: ast.expr | None) -> str:
-    """`name: kind = default`, as far as there is any."""
+    """`name: kind = default`, without the parts that are missing."""
     text = name + (f": {ast.unparse(kind)}" if kind else "") + (f" = {ast.unparse(default)}" if default else "")
     return text.replace("'", '"')
 
 
 def arguments(node: ast.arguments) -> list[str]:
-    """Each argument as in the code, `self` and `cls` left out."""
+    """Each argument as in the code, except for `self` and `cls`."""
 
     def one(argument: ast.arg, default: ast.expr | None, stars: str = "") -> str:
         return stars + typed(argument.arg, argument.annotation, default)
@@ -137,7 +137,7 @@ def arguments(node: ast.arguments) -> list[str]:
 
 
 def signature(node: Definition) -> str:
-    """How it is called: of a class, its constructor."""
+    """The signature of a function, or that of the constructor of a class."""
     if isinstance(node, ast.FunctionDef):
         parts = arguments(node.args)
         if any(ast.unparse(decorator).startswith("reparametrization(") for decorator in node.decorator_list):
@@ -157,7 +157,7 @@ def signature(node: Definition) -> str:
 
 
 def methods(node: ast.ClassDef, private: bool = False) -> list[ast.FunctionDef]:
-    """Those with a docstring, but for `__call__`, which is the same for all estimators."""
+    """The public methods with a docstring, except for `__call__`, which is the same for all estimators."""
     found = [statement for statement in node.body if isinstance(statement, ast.FunctionDef)]
     if private:
         return found
@@ -182,7 +182,7 @@ def entry(node: Definition, labels: list[str]) -> str:
 
 
 def types(helpers: Helpers, shown: list[Definition]) -> str:
-    """What the words of the signatures that `helpers` defines itself stand for."""
+    """A list of the types in the signatures that `helpers` itself defines."""
     todo = [signature(node) for node in shown]
     lines: dict[str, str] = {}
     while todo:
@@ -228,7 +228,7 @@ def reference() -> str:
 
 
 def into_page(page: str) -> str:
-    """The page with the reference made anew; ValueError where it has no place for it."""
+    """The page with a new reference; ValueError if it has no place for one."""
     made, count = PLACE.subn(lambda m: f"{m[1]}\n{reference()}\n\n{m[2]}", page)
     if count != 1:
         raise ValueError(f"the page must hold the reference once, got {count}")

@@ -1,4 +1,4 @@
-"""Set the appendix on execution from what was stored when chapters, sweep and mutants ran.
+"""Fill the appendix on execution with the results that chapters, sweep and mutants stored when they ran.
 
 usage: python -m tools.report        (`make execute`, `make sweep` and `make mutants` end with it)
 """
@@ -27,7 +27,7 @@ def label(notebook: Any) -> str:
 
 
 def executions(paths: list[Path], record: dict[str, dict[str, Any]]) -> str:
-    """A table of the chapters as they are stored, and with which versions they were executed."""
+    """A table of the stored chapters, and the versions with which they were executed."""
     lines = ["| chapter | run time | cells | estimates | farthest z |", "|---|--:|--:|--:|--:|"]
     total = defaultdict(int)
     by_versions = defaultdict(list)
@@ -63,12 +63,12 @@ def _versions(versions: dict[str, str]) -> str:
 
 
 def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dict[str, Any]]) -> str:
-    """What `make sweep` found."""
+    """The results of `make sweep`."""
     if found is None:
         return "`make sweep SEEDS=100` has not been run yet."
     chance, one, wide = found["failed by chance"], found["one a run"], found["beyond 2"]
     rows = [
-        ("runs that failed in another way than by distance", len(found["failed otherwise"]), "0"),
+        ("runs that failed for another reason than distance", len(found["failed otherwise"]), "0"),
         (f"runs with a comparison beyond {Tolerance.sigmas}", chance["count"], f"{chance['expected']:.2g} by chance"),
         ("largest z", f"{found['worst z']['value']:+.2f}", ""),
         ("largest distance of a fresh estimate from the stored one", f"{found['worst distance']:.2f}", ""),
@@ -81,34 +81,34 @@ def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dic
         ),
     ]
     text = (
-        f"On {found['date']} each chapter ran with {found['seeds']} other seeds: {found['runs']:,} runs, "
+        f"On {found['date']}, each chapter ran with {found['seeds']} other seeds: {found['runs']:,} runs, "
         f"{found['comparisons']:,} comparisons, {found['z']:,} z.\n\n"
         "| | found | expected |\n|---|--:|--:|\n"
         + "\n".join(f"| {what} | {value} | {expected} |" for what, value, expected in rows)
         + "\n\n: All chapters with other seeds. {#tbl-sweep}"
     )
     if found["departing places"]:
-        text += "\n\nThe law of z departs from the normal at: " + "; ".join(found["departing places"]) + "."
+        text += "\n\nThe distribution of z is not normal at: " + "; ".join(found["departing places"]) + "."
     old = [
         path for path in paths if found["fingerprints"].get(path.stem) != record.get(path.stem, {}).get("fingerprint")
     ]
     if old:
         names = ", ".join(f"@{label(nbformat.read(path, as_version=4))}" for path in old)
-        text += f"\n\nCode, helpers or versions changed since then for {names}."
+        text += f"\n\nSince then, code, helpers or versions have changed for {names}."
     return text
 
 
 def mutants(found: dict[str, Any] | None) -> str:
-    """What `make mutants` found."""
+    """The results of `make mutants`."""
     if found is None:
         return "`make mutants` has not been run yet."
     text = (
-        f"On {found['date']} {found['caught']} of {found['total']} deliberate faults turned the unit tests red. A "
-        f"fault was put before a chapter that shows the number {found['chapters_total']} times, and the chapter went "
-        f"red {found['chapters_caught']} times."
+        f"On {found['date']}, {found['caught']} of {found['total']} deliberate faults made the unit tests fail. "
+        f"A chapter that shows the affected number was run with a fault {found['chapters_total']} times, and it failed "
+        f"{found['chapters_caught']} times."
     )
     survivors = [f"- {one['fault']} (`{one['file']}`): {', '.join(one['green'])}" for one in found["survivors"]]
-    return text + ("\n\nGreen all the same:\n\n" + "\n".join(survivors) if survivors else "")
+    return text + ("\n\nThese did not fail:\n\n" + "\n".join(survivors) if survivors else "")
 
 
 def page() -> str:

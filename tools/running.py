@@ -1,4 +1,4 @@
-"""Run a chapter in a fresh kernel: the one way in which `make execute`, `make sweep` and their tests do it."""
+"""Run a chapter in a fresh kernel, in the same way for `make execute`, `make sweep` and their tests."""
 
 import os
 import time
@@ -19,17 +19,17 @@ class ChapterError(Exception):
 
 
 def fault(path: Path, code: list[Any], number: int, why: str) -> ChapterError:
-    """The error for cell `number` of a chapter; cells are counted as nbval does: those with code, from 0."""
+    """The error for cell `number` of a chapter; code cells are counted from 0, as nbval does."""
     lines = [line for line in code[number].source.splitlines() if not line.startswith("#|")] or [""]
     return ChapterError(f"{path.name}: cell {number} {why}\n    the cell begins: {lines[0]}")
 
 
 def run(path: Path, seed: int, **variables: str) -> tuple[Any, float]:
-    """Run the chapter at `path`, in its folder, with BOOK_SEED=`seed`: the executed notebook, and the seconds it took.
+    """Run the chapter at `path`, in its folder, with BOOK_SEED=`seed`; returns the executed notebook and the seconds.
 
     The kernel's environment has `variables` too.
 
-    ChapterError where a cell fails, takes more than CELL_TIMEOUT seconds, or ends its kernel.
+    Raises ChapterError if a cell fails, takes more than CELL_TIMEOUT seconds, or ends its kernel.
     """
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -58,7 +58,7 @@ def run(path: Path, seed: int, **variables: str) -> tuple[Any, float]:
 
 @dataclass(frozen=True)
 class Run:
-    """The outputs of each code cell but for pictures, the seconds it took, or the error that ended it."""
+    """The outputs of each code cell without pictures, the seconds that the run took, or the error that ended it."""
 
     outputs: list[list[dict[str, Any]]]
     seconds: float = 0.0
@@ -66,7 +66,7 @@ class Run:
 
 
 def outputs(notebook: Any) -> list[list[dict[str, Any]]]:
-    """What each code cell shows, without pictures of pixels and without what only a notebook's file needs."""
+    """The outputs of each code cell, without bitmaps and without what only a notebook's file needs."""
     kept = ("output_type", "name", "text", "data", "ename", "evalue")
     return [
         [
@@ -80,7 +80,7 @@ def outputs(notebook: Any) -> list[list[dict[str, Any]]]:
 
 
 def rerun(path: Path, seed: int) -> Run:
-    """What a chapter gives with another seed, for the sweep. Safe to call from several threads."""
+    """The run of a chapter with another seed, for the sweep. Safe to call from several threads."""
     try:
         notebook, seconds = run(path, seed, OMP_NUM_THREADS="1")  # the runs themselves are parallel
     except ChapterError as error:

@@ -1,4 +1,4 @@
-"""Serves a built book on localhost as a static host does, compressed: for the browser tests and for Lighthouse."""
+"""Serves a built book on localhost as a static host does, compressed, for the browser tests and for Lighthouse."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class GzipHandler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Prints nothing."""
 
     def send_head(self) -> BytesIO | None:
         """Sends the headers and returns the body, compressed where the file is text and the client takes gzip."""

@@ -3,7 +3,7 @@
 usage: python tools/setup.py        (any Python, even Python 2: one line says what is missing)
 
 `.venv/ready` holds a hash of what the environment was made from. It is removed before the first change and written
-after the last, so that a set-up that failed or was interrupted is not taken for finished.
+after the last, so a set-up that failed or was interrupted is not mistaken for a finished one.
 """
 
 from __future__ import print_function
@@ -20,8 +20,8 @@ VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 READY = os.path.join(VENV, "ready")
 
-# What a failed step printed -> why it failed. The first that matches counts: without a network, pip also says that it
-# found no version.
+# What a failed step printed -> why it failed. The first match counts, because without a network pip also reports that
+# it found no version.
 REASONS = (
     (r"No space left on device|Errno 28|Disk quota exceeded", "the disk is full; .venv takes about 2 GB"),
     (r"Read-only file system|Errno 30|Permission denied|Errno 13", "this folder may not be written to"),
@@ -76,7 +76,7 @@ def works(*modules):
 
 
 def run(command):
-    """Run a step of the set-up and show what it prints; end with one line that says why where it fails."""
+    """Run a step of the set-up and show what it prints; if it fails, exit with one line that says why."""
     printed = []
     try:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -1,19 +1,19 @@
-"""Run every chapter with other seeds: each estimate must agree with the stored one, and all z must look normal.
+"""Run every chapter with other seeds. Each estimate must agree with the stored one, and all z must look normal.
 
 usage: python -m tools.sweep [--seeds N] [--jobs N] [--chapter NN]
 
-Run i of chapter NN has the seed 1000 (100 i + NN), so no two runs share a draw: chapters count up from the seed in
-steps of 1. What a run printed is kept in `build/sweep.jsonl`, and is used again while the chapter's fingerprint stays
-the same: a sweep that was stopped goes on where it was. With STORED_FROM seeds or more and all chapters the result
-goes into `reports/sweep.json` and onto the page that the book shows.
+Run i of chapter NN has the seed 1000 (100 i + NN). No two runs share random numbers, because chapters count up from the
+seed in steps of 1. What a run printed is kept in `build/sweep.jsonl`, and is used again while the chapter's fingerprint
+stays the same, so a sweep that was stopped continues where it was. With STORED_FROM seeds or more and all chapters, the
+result goes into `reports/sweep.json` and onto the page that the book shows.
 
-Three verdicts.
-- Every run confirms what is stored, by the rules of nbval-tolerance. Of many honest comparisons a few lie beyond 4.5
-  by chance. They are listed, and the verdict is red when so many runs with one are improbable (LEVEL, by a Poisson
-  law of the number expected; near enough, though all runs are compared with the same stored numbers).
+There are three tests.
+- Every run confirms what is stored, by the rules of nbval-tolerance. Of many correct comparisons, a few lie beyond
+  4.5 by chance. They are listed, and the test fails if so many runs with one are improbable (LEVEL, by a Poisson
+  distribution with the expected number, a good approximation although all runs share the stored numbers).
 - Kolmogorov-Smirnov for each place where a z is printed, over the runs, which are independent; p-values after Holm,
-  which holds for places that share draws too.
-- Kolmogorov-Smirnov for one z a run. Run i gives the i-th of its chapter's places in turn, so all places count.
+  which is valid for places that share samples too.
+- Kolmogorov-Smirnov for one z per run. Run i gives the i-th of its chapter's places in turn, so all places count.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def seed_of(path: Path, i: int) -> int:
 
 
 def load(prints: dict[str, str]) -> dict[tuple[str, int], Run]:
-    """The runs of earlier sweeps by (chapter, seed), less those of other fingerprints; the file keeps these only."""
+    """The runs of earlier sweeps by (chapter, seed), without outdated ones, which are removed from the file."""
     runs, kept = {}, []
     for line in STATE.read_text().splitlines() if STATE.exists() else []:
         try:
@@ -121,7 +121,7 @@ def stored_cells(path: Path) -> list[Any]:
 
 
 def failures(cells: list[Any], run: Run) -> tuple[list[str], bool]:
-    """Why a run does not confirm the stored outputs, a line each, and whether nothing but chance would do that."""
+    """The reasons why a run does not confirm the stored outputs, and whether chance alone could explain them."""
     if run.error:
         return [run.error], False
     lines, by_distance = [], True
@@ -138,19 +138,19 @@ def failures(cells: list[Any], run: Run) -> tuple[list[str], bool]:
 
 
 def _quotes(cell: Any) -> bool:
-    """Whether the estimates of a cell are another's, and no draw enters."""
+    """Whether the estimates of a cell are quoted, so they depend on no random number."""
     return "quotes" in cell.metadata.get("tags", [])
 
 
 def pairs(cells: list[Any], run: Run) -> Iterator[tuple[int, int, Number, Number]]:
-    """Each number that is drawn and can be compared, as (cell, position, stored, fresh)."""
+    """Each random number in the outputs that can be compared, as (cell, position, stored, fresh)."""
     for cell, (stored, fresh) in enumerate(zip(cells, run.outputs, strict=False)):
         both = [] if _quotes(stored) else zip(numbers(stored.outputs), numbers(fresh), strict=False)
         yield from ((cell, position, old, new) for position, (old, new) in enumerate(both))
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """The p-values after Holm (1979): each is what the level must exceed for the family to reject it."""
+    """The p-values after Holm (1979); a test is rejected at every familywise level above its value."""
     order = np.argsort(p_values)
     scaled = np.minimum(1, np.array(p_values)[order] * np.arange(len(p_values), 0, -1))
     adjusted = np.ones(len(p_values))
@@ -159,7 +159,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def one_a_run(zs: list[Z]) -> list[float]:
-    """One z of each run: of the places of its chapter, run by run, the next in turn."""
+    """One z per run, from each place of its chapter in turn."""
     chosen = []
     for chapter in sorted({z.chapter for z in zs}):
         mine = [z for z in zs if z.chapter == chapter]
@@ -171,7 +171,7 @@ def one_a_run(zs: list[Z]) -> list[float]:
 
 
 def judge(paths: list[Path], runs: dict[tuple[str, int], Run]) -> dict[str, Any]:
-    """What the sweep found, as `reports/sweep.json` holds it."""
+    """The result of the sweep, in the form of `reports/sweep.json`."""
     zs: list[Z] = []
     failed: dict[str, list[str]] = {}
     otherwise = []

@@ -1,4 +1,4 @@
-"""All estimators of grad_phi E[f(z)] by name; `helpers.estimators.base` says what they have in common."""
+"""The estimators of grad_phi E[f(z)]; `helpers.estimators.base` describes what they have in common."""
 
 from helpers.estimators.base import Estimator, Gradients, Objective, Params, WithParams
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo

@@ -1,4 +1,4 @@
-"""What the estimators of grad_phi E[f(z)], z ~ q_phi, have in common: one check of a call, then noise, then gradients.
+"""The interface of all estimators of grad_phi E[f(z)], z ~ q_phi: check the call, draw noise, compute gradients.
 
 An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
 one number per sample, shape (n,). `params` maps the argument names of the sampler or distribution to numbers or
@@ -28,11 +28,11 @@ Gradients = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class WithParams:
-    """An objective that depends on the parameters itself: `f(z, params)` returns one number per sample.
+    """An objective f(z, params) that depends on the parameters itself and returns one number per sample.
 
-    Give `WithParams(f)` where an objective f(z) is taken. `params` maps each name to the parameter in its own shape,
-    not to one copy per sample. The estimator then adds the partial derivative of f with respect to the parameters, at
-    the same samples; what f detaches in `params` does not take part.
+    Pass `WithParams(f)` in place of an objective f(z). `params` maps each name to the parameter in its own shape, not
+    to one copy per sample. The estimator then adds the partial derivative of f with respect to the parameters at the
+    same samples. Terms in which f detaches a parameter do not contribute.
     """
 
     f: Callable[[Tensor, Gradients], Tensor]
@@ -46,16 +46,16 @@ class WithParams:
 
 
 class Estimator(ABC):
-    """An estimator of grad_phi E[f(z)]: its noise holds everything random, its gradients are computed from that.
+    """An estimator of grad_phi E[f(z)], whose gradients are a function of its noise, which holds everything random.
 
-    A subclass defines `noise`, `gradients` and `samples`, and, where it restricts its parameters, `check`. All of them
-    get parameters that were checked: finite tensors of one dtype and device that carry no gradient.
+    A subclass defines `noise`, `gradients` and `samples` and, if it restricts its parameters, `check`. All of them
+    receive checked parameters, namely finite tensors of one dtype and device that carry no graph.
     """
 
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
-        """Per-sample gradients: for each name of `params` a tensor of shape (n, *param.shape).
+        """Per-sample gradients, a tensor of shape (n, *param.shape) for each name of `params`.
 
-        Raises TypeError or ValueError for bad arguments, or where f does not return n finite real numbers.
+        Raises TypeError or ValueError for bad arguments, or if f does not return n finite real numbers.
         """
         check_call(f, n, generator)
         values = checked_params(params)
@@ -73,38 +73,38 @@ class Estimator(ABC):
 
     @abstractmethod
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
-        """Everything random that n samples of the gradient need."""
+        """Everything random that n per-sample gradients need."""
 
     def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
-        """The parameter-free noise that `noise` is made of, and its shape for one sample; ValueError if there is none.
+        """The parameter-free noise behind `noise`, and its shape for one sample; ValueError if there is none.
 
-        It is what antithetic pairs mirror, what quasi-Monte-Carlo points replace and what a compiled pass starts from.
+        Antithetic pairs mirror this noise, quasi-Monte-Carlo points replace it, and a compiled pass starts from it.
         """
-        raise ValueError(f"estimator must draw a noise whose inverse CDF is known, got {self}")
+        raise ValueError(f"estimator must have standard noise, whose inverse CDF is known, got {self}")
 
     def noise_from(self, eps: Tensor, params: Gradients) -> Any:
-        """What `noise` returns, made of standard noise eps of shape (n, *shape)."""
+        """The result of `noise`, made from standard noise eps of shape (n, *shape)."""
         raise NotImplementedError(f"{type(self).__name__} has no standard noise")
 
     @abstractmethod
     def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
-        """The per-sample gradients at this noise; f is what `objective` returned."""
+        """The per-sample gradients at this noise; f is the result of `objective`."""
 
     @abstractmethod
     def samples(self, noise: Any, params: Gradients) -> Tensor:
-        """The samples of q_phi at this noise, without a graph; those of one gradient follow one another."""
+        """The samples of q_phi at this noise, without a graph; those that belong to one gradient are adjacent."""
 
     def numbers(self, params: Gradients) -> int:
-        """How many numbers the largest tensor has that one gradient needs."""
+        """The size of the largest tensor that one gradient needs."""
         return numbers_of(params)
 
     def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
-        """What `estimate_gradient` adds up: n, mean and sum of squared deviations of the per-sample gradients."""
+        """n, mean and sum of squared deviations of the per-sample gradients, which `estimate_gradient` pools."""
         return moments_of(checked_gradients(self(f, params, n, generator), params, n))
 
 
 def numbers_of(params: Gradients) -> int:
-    """How many numbers the shape has to which the parameters broadcast, or the largest of them where they do not."""
+    """The size of the shape to which the parameters broadcast or, if they do not, of the largest parameter."""
     shapes = [value.shape for value in params.values()]
     try:
         return torch.broadcast_shapes(*shapes).numel()
@@ -123,7 +123,7 @@ def checked_params(params: Params) -> Gradients:
     """The parameters as finite tensors of one dtype and device, without their graph; TypeError or ValueError if bad."""
     validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
     if not params:
-        raise ValueError("params must not be empty: there is nothing to differentiate")
+        raise ValueError("params must not be empty, because there would be nothing to differentiate")
     for name in params:
         validate.instance("the name of a parameter", name, str, "a string")
     tensors = zip(params, validate.tensors(**params), strict=True)
@@ -132,16 +132,16 @@ def checked_params(params: Params) -> Gradients:
 
 
 def objective(f: Objective, params: Gradients) -> Objective:
-    """f as a function of z alone, whose values were checked; it carries the graph from z to them."""
+    """f as a function of z alone, which checks its values and keeps the graph from z to them."""
     given = (lambda z: f(z, dict(params))) if isinstance(f, WithParams) else f
     dtype = next(iter(params.values())).dtype
     return lambda z: values_of(given, z, dtype)
 
 
 def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
-    """The values of f at a copy of z, which f may write into, in the dtype of the parameters.
+    """The values of f in the dtype of the parameters, at a copy of z that f may write into.
 
-    Raises TypeError or ValueError unless they are one finite real number per sample.
+    Raises TypeError or ValueError unless f returns one finite real number per sample.
     """
     n = len(z)
     values = f(z.clone())
@@ -151,7 +151,7 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
     if values.is_complex():
         raise TypeError(f"f must return real numbers, got {values.dtype}")
     values = values.to(dtype)
-    # One pass looks for trouble, which a sum cannot hide; a slower one counts it.
+    # One fast pass detects NaN and infinity, which a sum cannot hide; a slower one counts them.
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
         raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
@@ -159,9 +159,9 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def checked_gradients(gradients: Gradients, params: Params, n: int) -> Gradients:
-    """The gradients, or TypeError or ValueError unless they are n real samples for each parameter, in its shape."""
-    validate.instance("what estimator returns", gradients, Mapping, "a mapping of names to tensors")
-    validate.same_names("what estimator returns", gradients, params)
+    """The gradients; TypeError or ValueError unless they are n real samples per parameter, in its shape."""
+    validate.instance("the result of estimator", gradients, Mapping, "a mapping of names to tensors")
+    validate.same_names("the result of estimator", gradients, params)
     checked_means(gradients, n)
     for name, g in gradients.items():
         shape = (n, *getattr(params[name], "shape", ()))
@@ -171,21 +171,21 @@ def checked_gradients(gradients: Gradients, params: Params, n: int) -> Gradients
 
 
 def checked_means(samples: Gradients, n: int) -> Gradients:
-    """The samples, or TypeError or ValueError unless each name has n real floating samples on the first axis."""
+    """The samples; TypeError or ValueError unless each name has n real floating-point samples on the first axis."""
     validate.instance("the samples", samples, Mapping, "a mapping of names to tensors")
     if not samples:
         raise ValueError("the samples must have at least one name, got an empty mapping")
     for name, values in samples.items():
         if not isinstance(values, Tensor) or not values.is_floating_point():
             got = values.dtype if isinstance(values, Tensor) else type(values).__name__
-            raise TypeError(f"the samples of {name!r} must be real floating numbers, got {got}")
+            raise TypeError(f"the samples of {name!r} must be real floating-point numbers, got {got}")
         if values.dim() == 0 or len(values) != n:
-            raise ValueError(f"the samples of {name!r} must be {n} on the first axis, got shape {tuple(values.shape)}")
+            raise ValueError(f"the samples of {name!r} must have a first axis of {n}, got shape {tuple(values.shape)}")
     return samples
 
 
 def checked_samples(z: Tensor, n: int) -> Tensor:
-    """z, or ValueError unless its first axis holds n samples."""
+    """z; ValueError unless its first axis holds n samples."""
     if not isinstance(z, Tensor) or z.dim() == 0 or len(z) != n:
         got = f"shape {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
         raise ValueError(f"the sampler must return n = {n} samples on its first axis, got {got}")
@@ -195,8 +195,8 @@ def checked_samples(z: Tensor, n: int) -> Tensor:
 def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int], axes: int = 0) -> Gradients:
     """Each parameter as a leaf of shape (n, ...), so one backward pass gives n separate gradients.
 
-    The copies share memory. Batch axes are padded to a common number, at least `axes`, so they still broadcast behind
-    the sample axis; the last `event_dims[name]` axes belong to one sample and are left alone.
+    The copies share memory. Batch axes are padded to a common number, at least `axes`, so they still broadcast after
+    the sample axis. The last `event_dims[name]` axes belong to one sample and stay as they are.
     """
     batches = {name: value.shape[: value.dim() - event_dims.get(name, 0)] for name, value in params.items()}
     widest = max(axes, len(validate.broadcast(batches)))
@@ -209,8 +209,8 @@ def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int]
 
 
 def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Gradients, params: Gradients) -> Gradients:
-    """The gradient of weight * value for each sample, in the shape of each parameter; zero where it takes no part."""
-    gradients = torch.autograd.grad(  # the graph is kept: another objective may be evaluated at the same noise
+    """The gradient of weight * value for each sample, in the shape of each parameter; zero if it is not used."""
+    gradients = torch.autograd.grad(  # retain_graph, because another objective may be evaluated at the same noise
         values, list(leaves.values()), weights.expand_as(values), retain_graph=True, allow_unused=True
     )
     result = {}
@@ -226,10 +226,10 @@ def own_leaves(params: Gradients) -> Gradients:
 
 
 def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
-    """d values_i / d leaf for each i, shape (n, *leaf.shape), whatever function of the leaves the values are.
+    """d values_i / d leaf for each i, shape (n, *leaf.shape), for any function of the leaves.
 
     The gradient of sum_i w_i values_i is linear in w, so its derivative with respect to w is one column of the
-    Jacobian for each element of a leaf, and no copies of the parameters are needed. Raises NotImplementedError where
+    Jacobian for each element of a leaf, and no copies of the parameters are needed. Raises NotImplementedError if
     torch cannot differentiate that gradient again.
     """
     weights = torch.ones_like(values, requires_grad=True)
@@ -243,15 +243,15 @@ def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
         columns = [torch.autograd.grad(e, weights, retain_graph=True, allow_unused=True)[0] for e in elements]
         if any(column is None for column in columns) or _differ(torch.stack(columns, 1), elements):
             raise NotImplementedError(
-                f"the derivative with respect to {name!r} must be differentiable itself, which torch's is not here, as "
-                "for samples of Beta and Dirichlet: give the class in place of a function, such as Pathwise(Dirichlet)"
+                f"the derivative with respect to {name!r} must be differentiable itself, but torch's is not, as for "
+                "samples of Beta and Dirichlet; use the class instead of a function, such as Pathwise(Dirichlet)"
             )
         found[name] = torch.stack(columns, 1).reshape(len(values), *leaf.shape)
     return found
 
 
 def _differ(rows: Tensor, total: Tensor) -> bool:
-    """Whether the rows do not add up to the total: torch gives 0 for a path that it cannot differentiate again."""
+    """Whether the rows miss the total, because torch gives 0 for a path that it cannot differentiate again."""
     return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max()).any())
 
 

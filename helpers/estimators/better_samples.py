@@ -1,7 +1,7 @@
-"""Better-spread samples under any estimator with a standard noise: antithetic pairs and quasi-Monte-Carlo points.
+"""Antithetic pairs and quasi-Monte-Carlo points, for any estimator with standard noise.
 
-Antithetic pairs mirror the noise; Sobol points become noise through its inverse CDF. So they work where the noise of an
-estimator is known: for every `Reparametrization`, for distributions with an inverse CDF, and for binary variables.
+Antithetic pairs mirror the noise; Sobol points become noise through its inverse CDF. Both therefore work if the noise
+of the estimator is known, as for every `Reparametrization`, distributions with an inverse CDF, and binary variables.
 """
 
 from abc import abstractmethod
@@ -19,7 +19,7 @@ from helpers.randomness import Noise, at_least_float32
 
 @dataclass(frozen=True)
 class _Grouped(Estimator):
-    """The mean gradient of `estimator` over groups of m samples, whose noise `grouped` draws together."""
+    """The mean gradient of `estimator` over groups of m samples, whose noise is drawn together by `grouped`."""
 
     estimator: Estimator
 
@@ -29,18 +29,18 @@ class _Grouped(Estimator):
     @property
     @abstractmethod
     def group(self) -> int:
-        """How many samples belong to one gradient."""
+        """The number m of samples that belong to one gradient."""
 
     @abstractmethod
     def grouped(self, kind: Noise, n: int, shape: torch.Size, like: Tensor, generator: Generator | None) -> Tensor:
         """Noise of shape (n, m, *shape)."""
 
     def check(self, params: Gradients, n: int) -> None:
-        """Raise ValueError where `estimator` does."""
+        """Raise ValueError if `estimator` does."""
         self.estimator.check(params, n * self.group)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
-        """What `estimator` makes of n groups of noise."""
+        """The noise of `estimator` for n groups."""
         kind, shape = self.estimator.standard_noise(params)
         eps = self.grouped(kind, n, shape, next(iter(params.values())), generator)
         return self.estimator.noise_from(eps.reshape(-1, *shape), params)
@@ -55,7 +55,7 @@ class _Grouped(Estimator):
         return self.estimator.samples(noise, params)
 
     def numbers(self, params: Gradients) -> int:
-        """Those of `estimator`, for each sample of a group."""
+        """m times the size for `estimator`."""
         return self.group * self.estimator.numbers(params)
 
 
@@ -63,10 +63,10 @@ class _Grouped(Estimator):
 class Antithetic(_Grouped):
     """(g(eps) + g(eps')) / 2 for the gradient g of `estimator` and the mirror image eps' of its noise eps.
 
-    One sample is a pair: two evaluations of f. It is unbiased where `estimator` is, because eps' has the distribution
-    of eps. The variance is (Var g + Cov(g, g')) / 2: less than that of two independent samples where g is monotone in
-    the noise, none where g is odd about its mean, and more where it is even. Raises ValueError for an estimator without
-    a standard noise. Source: Hammersley and Morton 1956; Owen 2013, section 8.2.
+    One sample is a pair and takes two evaluations of f. It is unbiased if `estimator` is, because eps' has the same
+    distribution as eps. The variance is (Var g + Cov(g, g')) / 2, which is less than that of two independent samples if
+    g is monotone in the noise, 0 if g is odd about its mean, and more if g is even. Raises ValueError for an estimator
+    without standard noise. Source: Hammersley and Morton 1956; Owen 2013, section 8.2.
     """
 
     @property
@@ -84,11 +84,11 @@ class Antithetic(_Grouped):
 class QuasiMonteCarlo(_Grouped):
     """The mean of `estimator`'s gradient over m scrambled Sobol points of (0, 1)^d, m a power of 2.
 
-    One sample is a replicate of m points: m evaluations of f. Each point is uniform, so the mean is that of
+    One sample is a replicate of m points and takes m evaluations of f. Each point is uniform, so the mean is that of
     `estimator`. All n replicates share one matrix scramble of `SobolEngine`, seeded by the generator, and each has a
-    random digital shift of its own: replicates are unbiased given the matrix, hence uncorrelated, and their standard
-    error is honest. For smooth gradients the error falls almost like 1/m, not like 1/sqrt(m). Raises ValueError for an
-    estimator without a standard noise.
+    random digital shift of its own. Given the matrix, replicates are therefore unbiased, hence uncorrelated, and their
+    standard error is correct. For smooth gradients the error falls almost like 1/m instead of 1/sqrt(m). Raises
+    ValueError for an estimator without standard noise.
     Source: Owen 1998; Matousek 1998; Buchholz, Wenzel and Mandt 2018 for gradients.
     """
 
@@ -105,10 +105,10 @@ class QuasiMonteCarlo(_Grouped):
         return self.m
 
     def grouped(self, kind: Noise, n: int, shape: torch.Size, like: Tensor, generator: Generator | None) -> Tensor:
-        """The noise at n shifts of the same m points."""
+        """The noise for n shifts of the same m points."""
         d, cells = shape.numel(), 2**SobolEngine.MAXBIT
         if d > SobolEngine.MAXDIM:
-            raise ValueError(f"one sample must take at most {SobolEngine.MAXDIM} random numbers, got {d}")
+            raise ValueError(f"the noise of one sample must have at most {SobolEngine.MAXDIM} numbers, got {d}")
         seed = int(torch.randint(2**32, (), generator=generator, device=like.device))
         sobol = SobolEngine(d, scramble=True, seed=seed).draw(self.m, dtype=torch.float64).to(like.device)
         shift = torch.randint(cells, (n, 1, d), generator=generator, device=like.device)

@@ -1,7 +1,7 @@
-"""Less variance for the same mean: leave-one-out baselines, fitted control variates and the best constant baseline.
+"""Less variance for the same mean: leave-one-out baselines, fitted control variates, and the best constant baseline.
 
-These are estimators as `helpers.estimators` describes them. A baseline is the control variate h = 1, whose expectation
-no parameter moves; the fitted coefficient of that one is the best constant baseline.
+A baseline is the control variate h = 1, whose expectation depends on no parameter; its fitted coefficient is the best
+constant baseline.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from helpers.validate import Number
 def values_and_scores(
     distribution: Family, f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> tuple[Tensor, Gradients]:
-    """f(z), shape (n,), and grad_phi log q_phi(z), shape (n, *param.shape) for each name, of the same n draws."""
+    """f(z), shape (n,), and grad_phi log q_phi(z), shape (n, *param.shape) for each name, at the same n samples."""
     check_call(f, n, generator)
     estimator, given = ScoreFunction(distribution), checked_params(params)
     estimator.check(given, n)
@@ -44,17 +44,17 @@ def values_and_scores(
 
 
 def _beside(values: Tensor, gradients: Tensor) -> Tensor:
-    """`values` with axes of length 1 behind them, to broadcast with per-sample gradients."""
+    """`values` with axes of length 1 at the end, to broadcast with per-sample gradients."""
     return values.reshape(*values.shape, *(1,) * (gradients.dim() - values.dim()))
 
 
 def best_baseline(
     distribution: Family, f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> Gradients:
-    """E[f s^2] / E[s^2], s = grad_phi log q_phi(z): the constant baseline of least variance, estimated from n draws.
+    """E[f s^2] / E[s^2] with s = grad_phi log q_phi(z), the constant baseline of least variance, from n samples.
 
-    One number for each element of a parameter. It is a ratio of two means, so its bias is O(1/n); on draws of its own
-    it leaves the gradient unbiased. It is 0 for an element whose score is 0 at every draw.
+    There is one number for each element of a parameter. It is a ratio of two means, so its bias is O(1/n). If its
+    samples are used for nothing else, the gradient stays unbiased. It is 0 for an element whose score is always 0.
     Source: Greensmith, Bartlett and Baxter 2004; Weaver and Tao 2001.
     """
     values, scores = values_and_scores(distribution, f, params, n, generator)
@@ -67,10 +67,10 @@ def best_baseline(
 
 @dataclass(frozen=True)
 class LeaveOneOut(Estimator):
-    """1/k sum_i (f(z_i) - mean of the other f(z_j)) grad_phi log q_phi(z_i): each draw's baseline is the others' mean.
+    """1/k sum_i (f(z_i) - b_i) grad_phi log q_phi(z_i), in which the baseline b_i is the mean of the other f(z_j).
 
-    One sample is a group of k >= 2 draws, so that samples are independent and their standard error is honest; it costs
-    k evaluations of f. Unbiased where the score function is: no draw enters its own baseline.
+    One sample of the gradient takes a group of k >= 2 samples z_i and k evaluations of f. The groups are independent,
+    so their standard error is correct. Unbiased if the score function is, because no z_i enters its own baseline.
     Source: Kool, van Hoof and Welling 2019; Mnih and Rezende 2016.
     """
 
@@ -82,7 +82,7 @@ class LeaveOneOut(Estimator):
         validate.integer("k", self.k, 2)
 
     def check(self, params: Gradients, n: int) -> None:
-        """Raise ValueError where the score function does."""
+        """Raise ValueError if the score function does."""
         ScoreFunction(self.distribution).check(params, n)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
@@ -101,19 +101,19 @@ class LeaveOneOut(Estimator):
         return noise
 
     def numbers(self, params: Gradients) -> int:
-        """k times those of the score function."""
+        """k times the size for the score function."""
         return self.k * ScoreFunction(self.distribution).numbers(params)
 
 
 @dataclass(frozen=True)
 class ControlVariate(Estimator):
-    """g_f - c (g_h - grad_phi E[h]), g_f and g_h being what `estimator` makes of f and of h from the same draws.
+    """g_f - c (g_h - grad_phi E[h]), where `estimator` gives g_f for f, and g_h for h at the same samples.
 
-    `h` maps samples to one number each, as f does; `expectation(**params)` is E[h(z)], differentiable in the parameters
-    (a plain number where none moves it). `coefficient` is c; where none is given, each half of the samples uses
-    Cov(g_f, g_h) / Var(g_h) as fitted on the other half, separately for each element of a parameter (n >= 4). So c and
-    the gradient that it multiplies are independent: no bias, and no correlation between the samples of a half.
-    Samples of different halves are correlated to order 1/n^2 only, too little for the standard error to show.
+    `h` maps samples to one number each, as f does. `expectation(**params)` is E[h(z)], differentiable with respect to
+    the parameters, or a plain number if it depends on none. `coefficient` is c. By default, each half of the samples
+    uses Cov(g_f, g_h) / Var(g_h) as fitted on the other half, separately for each element of a parameter (n >= 4). Then
+    c and the gradient that it multiplies are independent, so there is no bias and no correlation between the samples of
+    a half. Samples of different halves are correlated to order 1/n^2, too little to affect the standard error.
     Source: Mohamed et al. 2020, section 7; the split, Avramidis and Wilson 1993.
     """
 
@@ -132,17 +132,17 @@ class ControlVariate(Estimator):
             validate.tensors(coefficient=self.coefficient)
 
     def check(self, params: Gradients, n: int) -> None:
-        """Raise ValueError where `estimator` does, or for n < 4 where the coefficient has to be fitted."""
+        """Raise ValueError if `estimator` does, or for n < 4 if the coefficient has to be fitted."""
         if self.coefficient is None:
             validate.integer("n", n, 4)
         self.estimator.check(params, n)
 
     def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
-        """That of `estimator`."""
+        """The standard noise of `estimator`."""
         return self.estimator.standard_noise(params)
 
     def noise_from(self, eps: Tensor, params: Gradients) -> Any:
-        """What `estimator` makes of it."""
+        """The noise of `estimator` from standard noise eps."""
         return self.estimator.noise_from(eps, params)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
@@ -165,7 +165,7 @@ class ControlVariate(Estimator):
         return self.estimator.samples(noise, params)
 
     def numbers(self, params: Gradients) -> int:
-        """Those of `estimator`."""
+        """The size for `estimator`."""
         return self.estimator.numbers(params)
 
     def _exact(self, values: Gradients) -> Gradients:
@@ -193,10 +193,11 @@ def _slope(y: Tensor, x: Tensor) -> Tensor:
 
 
 def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Tensor, Tensor], Tensor]]:
-    """(h, expected): the second-order Taylor polynomial h of f at `point`, and its expectation: the delta method.
+    """(h, expected), the second-order Taylor polynomial h of f at `point` and its expectation, as in the delta method.
 
     `point` has the shape of one sample. h maps samples (n, *point.shape) to (n,); `expected(mean, variance)` is E[h(z)]
-    for every law of independent coordinates with that mean and variance. f is twice differentiable at `point`.
+    for every distribution of independent coordinates with that mean and variance. f must be twice differentiable at
+    `point`.
     Source: Paisley, Blei and Jordan 2012; Mohamed et al. 2020, section 7.
     """
     validate.instance("f", f, Callable, "a function")

@@ -1,6 +1,6 @@
-"""Measure-valued derivatives: the derivative of a density as a difference of two densities, both of which one can draw.
+"""Measure-valued derivatives, which write the derivative of a density as a difference of two densities to sample.
 
-grad_phi q_phi(z) = c_phi (q+(z) - q-(z)), so that grad_phi E[f(z)] = c_phi (E+[f(z)] - E-[f(z)]).
+grad_phi q_phi(z) = c_phi (q+(z) - q-(z)), so grad_phi E[f(z)] = c_phi (E+[f(z)] - E-[f(z)]).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from helpers import validate
 from helpers.estimators.base import Estimator, Gradients, Objective
 from helpers.randomness import drawing_from
 
-# A triple maps the parameters, all of one shape, to (c, z+, z-) of that shape. z+ and z- are coupled: made of the same
-# random numbers, so that they lie close together.
+# A triple maps the parameters, all of one shape, to (c, z+, z-) of that shape. z+ and z- are coupled, which means that
+# they are made from the same random numbers and so lie close together.
 _Triple = tuple[Tensor | float, Tensor, Tensor]
 Triple = Callable[..., _Triple]
 
@@ -29,8 +29,8 @@ def _normal_loc(loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _normal_scale(loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """c = 1 / sigma, z+ = mu + sigma M, M double-sided Maxwell, z- = mu + sigma M U, U ~ U(0, 1).
 
-    |M| is the length of three normal numbers, and M U the first coordinate of a vector of that length and of uniform
-    direction: one standard normal number.
+    |M| is the length of a vector of three standard normal numbers. M U is the first coordinate of a vector of that
+    length and uniform direction, so it is a standard normal number.
     """
     length = torch.randn(3, *loc.shape, dtype=loc.dtype, device=loc.device).norm(dim=0)
     direction = 2 * torch.rand_like(loc) - 1
@@ -45,13 +45,13 @@ def _poisson_rate(rate: Tensor) -> tuple[float, Tensor, Tensor]:
 
 
 def _exponential_rate(rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """c = 1 / lambda, z+ ~ Exponential(lambda), z- = z+ + another of the kind, Gamma(2, lambda)."""
+    """c = 1 / lambda, z+ ~ Exponential(lambda), z- = z+ + another such sample, so z- ~ Gamma(2, lambda)."""
     first, second = torch.empty(2, *rate.shape, dtype=rate.dtype, device=rate.device).exponential_() / rate
     return 1 / rate, first, first + second
 
 
 def _bernoulli_probs(probs: Tensor) -> tuple[float, Tensor, Tensor]:
-    """c = 1, z+ = 1, z- = 0: nothing is left to draw, so a single Bernoulli has no variance."""
+    """c = 1, z+ = 1, z- = 0, which are not random, so a single Bernoulli variable has no variance."""
     return 1.0, torch.ones_like(probs), torch.zeros_like(probs)
 
 
@@ -65,12 +65,12 @@ TRIPLES: Mapping[type[Distribution], Mapping[str, Triple]] = {
 
 @dataclass(frozen=True)
 class MeasureValued(Estimator):
-    """sum_i c_i (f(z with z_i+ in place i) - f(z with z_i- there)) over the coordinates i that a parameter moves.
+    """sum_i c_i (f(z with z_i+ in place i) - f(z with z_i- there)) over the coordinates i that a parameter affects.
 
     `distribution` is Normal, Poisson, Exponential or Bernoulli of `torch.distributions`; params has all its arguments
-    (loc and scale; rate; probs). A batch shape is a vector of independent coordinates, all in one sample z: for each
-    coordinate and each parameter f is evaluated twice. f need not be differentiable, nor even continuous. Unbiased.
-    `coupled` makes z+ and z- of the same random numbers; without it they are independent.
+    (loc and scale; rate; probs). A batch shape is a vector of independent coordinates, which together are one sample z;
+    f is evaluated twice for each coordinate and each parameter. f need not be differentiable, nor even continuous.
+    Unbiased. `coupled` makes z+ and z- from the same random numbers; without it they are independent.
     Source: Pflug 1989; Heidergott, Vazquez-Abad and Volk-Makarewicz 2008; Mohamed et al. 2020, section 6.
     """
 
@@ -79,7 +79,7 @@ class MeasureValued(Estimator):
 
     def __post_init__(self) -> None:
         if self.distribution not in TRIPLES:
-            known = ", ".join(law.__name__ for law in TRIPLES)
+            known = ", ".join(family.__name__ for family in TRIPLES)
             raise ValueError(f"distribution must be one of {known}, got {self.distribution!r}")
         validate.instance("coupled", self.coupled, bool, "True or False")
 
@@ -102,7 +102,7 @@ class MeasureValued(Estimator):
         return z, halves
 
     def gradients(self, f: Objective, noise: tuple[Tensor, dict[str, _Triple]], params: Gradients) -> Gradients:
-        """c_i (f(z with z_i+) - f(z with z_i-)), summed over the coordinates that an element of a parameter moves."""
+        """c_i (f(z with z_i+) - f(z with z_i-)), summed over the coordinates that an element affects."""
         z, halves = noise
         result = {}
         with torch.no_grad():
@@ -123,7 +123,7 @@ class MeasureValued(Estimator):
 
 
 def _in_each_place(f: Objective, z: Tensor, other: Tensor) -> Tensor:
-    """f of z with the coordinate i of `other` in place i, for each i: shape of z."""
+    """f of z with coordinate i of `other` in place i, for each i, in the shape of z."""
     n = len(z)
     values = torch.empty_like(z).reshape(n, -1)
     for i in range(values.shape[1]):

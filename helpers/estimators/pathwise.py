@@ -1,4 +1,4 @@
-"""The pathwise estimator: the derivative goes through the sampler."""
+"""The pathwise estimator, which differentiates through the sampler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ from helpers.implicit import rsample
 from helpers.randomness import Noise
 from helpers.reparametrize import reparametrization_of
 
-# Samples with the graph to the leaves that they were made from.
+# The leaves, and the samples that were made from them, with their graph.
 Path = tuple[Gradients, Tensor]
 
 
 @dataclass(frozen=True)
 class Pathwise(Estimator):
-    """grad_phi f(g_phi(eps)) for each sample of eps: the derivative goes through the sampler.
+    """grad_phi f(g_phi(eps)) for each sample of eps, which is the derivative through the sampler.
 
     `sampler` is a sampler, called as `sampler(**params, generator=generator)` with one copy of the parameters per
     sample; a class of `torch.distributions`; or a function from the parameters, in their own shape, to a Distribution.
-    A function that takes no argument `generator` is taken for the last. A Distribution needs `rsample`.
+    A function without an argument `generator` is taken to return a Distribution. A Distribution needs `rsample`.
 
-    Unbiased where the sampler is a differentiable reparametrization and f is continuous and almost everywhere
-    differentiable. Over a relaxation, a straight-through sampler or one that torch does not differentiate, it is
-    what backpropagation gives there: biased, or zero. A parameter that f(z) does not depend on gets zeros; an f
-    that carries no graph at all (constant, or it detaches) raises ValueError.
+    Unbiased if the sampler is a differentiable reparametrization and f is continuous and almost everywhere
+    differentiable. For a relaxation, a straight-through sampler, or one that torch does not differentiate, it is the
+    result of backpropagation, which is biased or zero. A parameter on which f(z) does not depend gets zeros. Raises
+    ValueError if f(z) carries no graph at all, because f is constant or detaches.
     Source: Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014; Mohamed et al. 2020, section 5.
     """
 
@@ -51,7 +51,7 @@ class Pathwise(Estimator):
             families.check_family("sampler", self.sampler)
 
     def check(self, params: Gradients, n: int) -> None:
-        """Raise ValueError for bad names or values of a Distribution, or where it has no `rsample`."""
+        """Raise ValueError for bad names or values of a Distribution, or if it has no `rsample`."""
         if not self._is_family:
             return
         if families.is_class(self.sampler):
@@ -64,9 +64,9 @@ class Pathwise(Estimator):
             )
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor | Path:
-        """The noise eps of a `Reparametrization`; of other samplers the samples, with their graph.
+        """The noise eps of a `Reparametrization`; for other samplers, the samples with their graph.
 
-        What draws its own noise cannot be parted from it.
+        A sampler that draws its own noise cannot be separated from it.
         """
         sampler = reparametrization_of(self.sampler)
         if sampler is not None:
@@ -111,9 +111,9 @@ class Pathwise(Estimator):
     def _rows(self, values: Tensor, leaves: Gradients) -> Gradients:
         try:
             return rows_of_jacobian(values, leaves)
-        except NotImplementedError as error:  # of samples whose derivative cannot be differentiated again
+        except NotImplementedError as error:  # the derivative of these samples cannot be differentiated again
             raise NotImplementedError(
-                f"sampler must be a class where samples are made from Gamma variables, such as Pathwise(Gamma) or "
+                "sampler must be a class if samples are made from Gamma variables, such as Pathwise(Gamma) or "
                 f"Pathwise(Dirichlet), got the function {families.name_of(self.sampler)}"
             ) from error
 
@@ -125,7 +125,7 @@ class Pathwise(Estimator):
         return sampler.at(noise, **sampler.checked(**params)).detach()
 
     def numbers(self, params: Gradients) -> int:
-        """The size of one sample, or of the parameters where they are larger."""
+        """The size of one sample, or of the parameters if they are larger."""
         return families.numbers_of_sample(self.sampler, params) if self._is_family else numbers_of(params)
 
     @property
@@ -133,10 +133,10 @@ class Pathwise(Estimator):
         return families.is_class(self.sampler) or families.is_function(self.sampler)
 
     def _separate(self, z: Tensor, params: Gradients, n: int) -> Tensor:
-        """z, or ValueError where the sampler paired the copies of one sample with those of another.
+        """z; ValueError if the sampler combined the copies of one sample with those of another.
 
-        One sample then has an axis of n numbers, which is no axis of a parameter. As an axis may be n long by chance,
-        the sampler is asked for n + 1 samples: an axis of its own stays as it is.
+        One sample then has an axis of length n, which is no axis of a parameter. Since another axis may have this
+        length by chance, the sampler is called again for n + 1 samples, which changes only the wrong axis.
         """
         sizes = {size for value in params.values() for size in value.shape}
         if n == 1 or n in sizes or n not in z.shape[1:]:
@@ -150,7 +150,7 @@ class Pathwise(Estimator):
         raise ValueError(
             f"sampler must broadcast its parameters elementwise, got samples of shape {tuple(z.shape[1:])} "
             f"from {shapes}. "
-            "Where axes of a parameter belong to one sample, give a class of torch.distributions, such as "
+            "If axes of a parameter belong to one sample, use a class of torch.distributions, such as "
             "Pathwise(MultivariateNormal), or a function from the parameters to a Distribution"
         )
 

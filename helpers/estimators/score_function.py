@@ -27,12 +27,12 @@ from helpers.randomness import Noise, drawing_from
 
 @dataclass(frozen=True)
 class ScoreFunction(Estimator):
-    """(f(z) - baseline) * grad_phi log q_phi(z) for each sample z ~ q_phi: the log-derivative trick, REINFORCE.
+    """(f(z) - baseline) * grad_phi log q_phi(z) for each sample z ~ q_phi.
 
     `distribution` is a class of `torch.distributions`, or any function from the parameters to a Distribution, such as
-    a policy `lambda W: Normal(x @ W, 1.0)`. `baseline` is a constant that no sample enters, so the mean stays what it
-    is. f need not be differentiable. Unbiased; a distribution whose support a parameter moves, or a probability or
-    rate of exactly 0 or 1 that a parameter moves, raises ValueError.
+    a policy `lambda W: Normal(x @ W, 1.0)`. `baseline` is a constant that depends on no sample, so it leaves the mean
+    unchanged. f need not be differentiable. Unbiased. Raises ValueError where the score misses a part of the
+    derivative, namely if a parameter determines the support, a probability of exactly 0 or 1, or a rate of exactly 0.
     Source: Glynn 1990; Williams 1992; Mohamed et al. 2020, section 4.
     """
 
@@ -46,20 +46,20 @@ class ScoreFunction(Estimator):
             raise ValueError(f"baseline must be finite, got {self.baseline}")
 
     def check(self, params: Gradients, n: int) -> None:
-        """Raise ValueError for bad names or values, or where the score misses a part of the derivative."""
+        """Raise ValueError for bad names or values, or if the score misses a part of the derivative."""
         if families.is_class(self.distribution):
             families.event_dims(self.distribution, params)
             families.check_domains(self.distribution, params)
         families.check_derivative(self.distribution, params)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
-        """The samples z themselves: q_phi is used through its density only."""
+        """The samples z themselves, because q_phi is used only through its density."""
         q = families.at_own_shape(self.distribution, params)
         with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
             return checked_samples(q.sample((n,)), n)
 
     def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
-        """Normal noise for a normal distribution, uniform numbers for others with an inverse CDF, else ValueError."""
+        """Normal noise for a normal distribution, uniform noise for others with an inverse CDF, else ValueError."""
         standard = standard_noise_of(families.at_own_shape(self.distribution, params))
         return super().standard_noise(params) if standard is None else standard[:2]
 
@@ -92,5 +92,5 @@ class ScoreFunction(Estimator):
         return noise
 
     def numbers(self, params: Gradients) -> int:
-        """The size of one sample, or of the parameters where they are larger."""
+        """The size of one sample, or of the parameters if they are larger."""
         return families.numbers_of_sample(self.distribution, params)

@@ -27,5 +27,5 @@ def standard_noise_of(q: Distribution) -> tuple[Noise, torch.Size, Callable[[Ten
         q.icdf(torch.full(q.batch_shape, 0.5))
     except NotImplementedError:
         return None
-    # in float64, as some inverse CDFs of torch subtract 1/2 from u first
+    # in float64, because some inverse CDFs of torch first subtract 1/2 from u
     return uniform, q.batch_shape + q.event_shape, lambda u: q.icdf(u.double())

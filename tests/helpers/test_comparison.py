@@ -353,8 +353,8 @@ def call(**changes: Any) -> Any:
             ValueError,
             r"exact\['loc'\] must be a number or of shape \(\)",
         ),
-        ({"candidates": {"a": fails}}, ValueError, "candidates must leave something to compare.*'a': 'no such law"),
-        ({"candidates": {"a": fails, "b": PATHWISE}, "exact": "a"}, ValueError, "leave something to compare.*'a'"),
+        ({"candidates": {"a": fails}}, ValueError, "one of candidates.*must run.*'a': 'no such law"),
+        ({"candidates": {"a": fails, "b": PATHWISE}, "exact": "a"}, ValueError, "exact names, must run.*'a'"),
     ],
 )
 def test_bad_input_is_named(changes: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -70,10 +70,13 @@ def test_rebar_refuses_a_step() -> None:
 
 
 RETURNED = [
-    (lambda n: {"x": torch.ones(n // 2)}, r"'x' must be 100 on the first axis, got shape \(50,\)"),
+    (lambda n: {"x": torch.ones(n // 2)}, r"'x' must have a first axis of 100, got shape \(50,\)"),
     (lambda n: {"x": torch.ones(())}, r"got shape \(\)"),
-    (lambda n: {"x": torch.ones(n, dtype=torch.complex64)}, "'x' must be real floating numbers, got torch.complex64"),
-    (lambda n: {"x": torch.ones(n, dtype=torch.int64)}, "'x' must be real floating numbers, got torch.int64"),
+    (
+        lambda n: {"x": torch.ones(n, dtype=torch.complex64)},
+        "'x' must be real floating-point numbers, got torch.complex64",
+    ),
+    (lambda n: {"x": torch.ones(n, dtype=torch.int64)}, "'x' must be real floating-point numbers, got torch.int64"),
     (lambda n: {"x": [1.0] * n}, "got list"),
     (lambda n: [1.0] * n, "must be a mapping"),
 ]

@@ -121,7 +121,7 @@ def test_a_histogram_has_the_area_and_height_of_its_density(dtype: torch.dtype) 
     np.testing.assert_allclose(heights[central], stats.norm(12, 42).pdf(middles)[central], rtol=0.1)
     (curve,) = ax.lines
     np.testing.assert_allclose(curve.get_ydata(), stats.norm(12, 42).pdf(curve.get_xdata()))
-    assert [text.get_text() for text in ax.legend().get_texts()] == ["500,000 draws", "N(12, 42²)"]
+    assert [text.get_text() for text in ax.legend().get_texts()] == ["500,000 samples", "N(12, 42²)"]
 
 
 def test_what_lies_outside_a_histogram_still_counts() -> None:

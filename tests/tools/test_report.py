@@ -74,15 +74,15 @@ def test_sweep(paths: list[Path]) -> None:
     }
     text = report.sweep(found, paths, record())
     for part in (
-        "On 2026-11-24 each chapter ran with 100 other seeds: 200 runs, 9,000 comparisons, 4,000 z.",
+        "On 2026-11-24, each chapter ran with 100 other seeds: 200 runs, 9,000 comparisons, 4,000 z.",
         "| runs with a comparison beyond 4.5 | 1 | 0.061 by chance |",
         "| largest z | -4.61 |  |",
         "| share of z beyond ± 2 | 4.56% ± 0.10% | 4.55% |",
-        "changed since then for @sec-two.",
+        "Since then, code, helpers or versions have changed for @sec-two.",
     ):
         assert part in text
-    assert "departs" not in text
-    assert "departs from the normal at: 01-one cell 3 number 4." in report.sweep(
+    assert "is not normal" not in text
+    assert "The distribution of z is not normal at: 01-one cell 3 number 4." in report.sweep(
         {**found, "departing places": {"01-one cell 3 number 4": 1e-5}}, paths, record()
     )
     assert "not been run yet" in report.sweep(None, paths, record())
@@ -92,8 +92,9 @@ def test_mutants() -> None:
     found = {"date": "2026-11-24", "caught": 40, "total": 41, "chapters_caught": 50, "chapters_total": 51}
     survivor = {"fault": "a baseline that leaks", "file": "helpers/estimators.py", "green": ["tests", "10"]}
     text = report.mutants({**found, "survivors": [survivor]})
-    assert "On 2026-11-24 40 of 41 deliberate faults turned the unit tests red." in text
-    assert "a chapter that shows the number 51 times, and the chapter went red 50 times." in text
+    assert "On 2026-11-24, 40 of 41 deliberate faults made the unit tests fail." in text
+    assert "A chapter that shows the affected number was run with a fault 51 times, and it failed 50 times." in text
     assert "- a baseline that leaks (`helpers/estimators.py`): tests, 10" in text
-    assert "Green" not in report.mutants({**found, "survivors": []})
+    assert "did not fail" in text
+    assert "did not fail" not in report.mutants({**found, "survivors": []})
     assert "not been run yet" in report.mutants(None)
