@@ -75,3 +75,20 @@ export function baselineVariance(mu, sigma, b) {
 export function bestBaseline(mu, sigma) {
   return mu ** 2 + 3 * sigma ** 2;
 }
+
+/** The pair z = mu -/+ sigma w of the measure-valued derivative with respect to mu, and the factor of its difference of f. */
+export function meanPair(mu, sigma, w) {
+  return { minus: mu - sigma * w, plus: mu + sigma * w, factor: 1 / (sigma * Math.sqrt(2 * Math.PI)) };
+}
+
+/** The mean and the standard deviation of e^(x + y) for x and y uniform on (0, 1). */
+export function exponentialMoments() {
+  const mean = (Math.E - 1) ** 2;
+  return { mean, deviation: Math.sqrt(((Math.E ** 2 - 1) / 2) ** 2 - mean ** 2) };
+}
+
+/** Which of columns x rows equal boxes of the unit square, counted row by row, hold none of the points. */
+export function emptyBoxes(points, columns, rows) {
+  const taken = new Set(points.map(([x, y]) => Math.floor(x * columns) + columns * Math.floor(y * rows)));
+  return Array.from({ length: columns * rows }, (_, box) => box).filter((box) => !taken.has(box));
+}

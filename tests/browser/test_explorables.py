@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
+from scipy import stats
 
 from tests.browser.conftest import NewPage
 
@@ -175,7 +176,7 @@ def test_pathwise_by_dragging(page: Page, opened: Open) -> None:
         page.mouse.move(x + pixels + 200, y)  # let go: nothing may follow
 
     drag("mu", 84)
-    width = figure.locator("svg").evaluate("svg => svg.viewBox.baseVal.width")
+    width = figure.locator(".explore-drawing").evaluate("svg => svg.viewBox.baseVal.width")
     mu = number(slider(figure, "mu").get_attribute("aria-valuetext") or "")
     assert mu == pytest.approx(1 + 84 / ((width - 16) / 8), abs=0.02)
     check_pathwise(figure, mu, 0.5, seed=0)
@@ -360,7 +361,7 @@ def test_passes_with_another_noise(opened: Open, key: str, eps: float) -> None:
     figure = opened("passes")
     slider(figure, "step").press("End")
     slider(figure, "epsilon").press(key)
-    text = figure.locator("svg").text_content() or ""
+    text = figure.locator(".explore-drawing").text_content() or ""
     in_mu = re.search(r"dy/dμ = (\u2212?[\d.]+)", text)
     in_sigma = re.search(r"dy/dσ = (\u2212?[\d.]+)", text)
     assert in_mu
@@ -377,7 +378,9 @@ def test_the_graph_lies_on_a_desktop_and_stands_on_a_phone(page: Page, opened: O
     assert np.all(np.diff(np.sort(across)) > 150)
     assert np.ptp(down) == 0
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function("svg => svg.viewBox.baseVal.width < 400", arg=figure.locator("svg").element_handle())
+    page.wait_for_function(
+        "svg => svg.viewBox.baseVal.width < 400", arg=figure.locator(".explore-drawing").element_handle()
+    )
     across, down = np.array(chain.evaluate_all(place)).T
     assert np.ptp(across) == 0
     assert np.all(np.diff(np.sort(down)) > 80)
@@ -561,14 +564,135 @@ def test_the_cover_is_alive(page: Page, opened: Open) -> None:
     check(10_000)
     figure.get_by_role("button", name="Play").click()
     page.clock.run_for(2500)
+    figure.get_by_role("button", name="Pause").click()
     n = int(number(count.get_attribute("aria-valuetext") or ""))
     assert 100 < n < 1000
     check(n)
-    page.clock.run_for(4000)
+    figure.get_by_role("button", name="Play").click()
+    page.clock.run_for(5000)
     assert count.get_attribute("aria-valuetext") == "10,000"
     page.emulate_media(media="print")
     expect(figure.locator("img")).to_be_visible()
     expect(figure.locator(".explore-body")).to_be_hidden()
+
+
+# Figures whose chapters are being written -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(page: Page, book: str) -> Callable[[str, str], Locator]:
+    """Opens a page that holds one figure with the given content, and waits until it is live."""
+
+    def opened(name: str, content: str = "") -> Locator:
+        head = '<title>T</title><link rel="stylesheet" href="assets/page.css">'
+        head += '<script src="assets/explore.js" defer></script>'
+        body = f'<main class="content"><h1>T</h1><div class="explorable" data-explore="{name}">{content}</div></main>'
+        html = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{head}</head><body>{body}</body></html>'
+        page.route(f"{book}alone.html", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page.goto(f"{book}alone.html")
+        figure = page.locator(f"[data-explore={name}]")
+        expect(figure.locator(".explore-body")).to_be_visible()
+        return figure
+
+    return opened
+
+
+def check_everywhere(figure: Locator) -> None:
+    """What every figure keeps to: it fits a phone, axe finds nothing in either theme, and changes are spoken."""
+    page = figure.page
+    expect(figure.get_by_role("status")).not_to_be_empty()
+    for theme in ("light", "dark"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        found = Axe().run(page, context="[data-explore]", options=RULES).response["violations"]
+        assert [(rule["id"], [node["html"][:80] for node in rule["nodes"]]) for rule in found] == []
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def sobol_errors(seed: int, power: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The forty errors of both kinds of points, and the first random points, as the figure draws them."""
+    source = np.random.RandomState(seed)
+    net = (stats.qmc.Sobol(d=2, scramble=False, bits=32).random(2**power) * 2**32).astype(np.uint64)
+    errors, first = [], None
+    for _ in range(40):
+        shift = (source.random_sample(2) * 2**32).astype(np.uint64)
+        shifted = (net ^ shift) / 2**32
+        chance = source.random_sample((2**power, 2))
+        first = chance if first is None else first
+        errors.append([np.exp(points.sum(1)).mean() - (math.e - 1) ** 2 for points in (chance, shifted)])
+    chance_errors, net_errors = np.array(errors).T
+    assert first is not None
+    return chance_errors, net_errors, first
+
+
+def test_sobol_points_leave_no_box_empty_and_have_smaller_errors(alone: Callable[..., Locator]) -> None:
+    figure = alone("sobol")
+    for key, power in (("Home", 2), ("End", 10)):
+        slider(figure, "number of points").press(key)
+        chance, net, points = sobol_errors(0, power)
+        assert cell(figure, "Sobol points", "empty boxes") == f"0 of {2**power}"
+        boxes = np.floor(points[:, 0] * 2 ** (power // 2)) + 1000 * np.floor(points[:, 1] * 2 ** (power // 2))
+        assert cell(figure, "random points", "empty boxes") == f"{2**power - len(np.unique(boxes))} of {2**power}"
+        for row, errors in (("random points", chance), ("Sobol points", net)):
+            assert number(cell(figure, row, "error of the mean")) == pytest.approx(errors[0], abs=5.1e-6)
+            assert number(cell(figure, row, "r.m.s. of 40")) == pytest.approx((errors**2).mean() ** 0.5, abs=5.1e-6)
+        # forty independent errors of known variance: chi-squared, of which 1e-5 lies on either side
+        deviation = (((math.e**2 - 1) / 2) ** 2 - (math.e - 1) ** 4) ** 0.5 / 2 ** (power / 2)
+        assert 13 < ((chance / deviation) ** 2).sum() < 91
+    assert (net**2).mean() < (chance**2).mean() / 100
+    check_everywhere(figure)
+
+
+@pytest.mark.parametrize("kind", ["f(z) = z²", "f(z) = 1 for z > 50"])
+def test_pairs_estimate_the_derivative_of_a_jump_too(alone: Callable[..., Locator], kind: str) -> None:
+    figure = alone("measure")
+    figure.get_by_role("button", name=kind).click()
+    source = np.random.RandomState(0)
+    w = np.sqrt(-2 * np.log1p(-source.random_sample(400)))
+    jumps = "50" in kind
+    f = (lambda z: (z > 50).astype(float)) if jumps else np.square
+    pairs = (f(12 + 42 * w) - f(12 - 42 * w)) / (42 * (2 * math.pi) ** 0.5)
+    exact = stats.norm(12, 42).pdf(50) if jumps else 24
+    column = "∂/∂μ, 400 pairs"
+    shows(cell(figure, "pairs", column), pairs)
+    assert number(cell(figure, "exact", column)) == pytest.approx(exact, rel=1e-3)
+    assert abs(pairs.mean() - exact) < SIGMAS * pairs.std(ddof=1) / 20
+    if jumps:
+        assert cell(figure, "pathwise", column) == "0"
+    else:
+        mean, error = pair(cell(figure, "pathwise", column))
+        assert error == pytest.approx(84 / 20, rel=0.2)
+        assert abs(mean - 24) < SIGMAS * 84 / 20
+    slider(figure, "distance w").press("Home")
+    assert "this is 0.00" in figure.locator(".explore-step").inner_text(), "both places are the mean"
+    check_everywhere(figure)
+
+
+TREE = """<p>Text.</p><ul><li><strong>Can it be summed?</strong>
+<ul><li>Yes: Sum it, see <a href="index.html">here</a>.</li>
+<li><p>No: <strong>Is z discrete?</strong></p>
+<ul><li>Yes: <em>Relax</em> it.</li><li>No: Pathwise.</li></ul></li></ul></li></ul>"""
+
+
+def test_the_chooser_asks_what_its_list_says(alone: Callable[..., Locator]) -> None:
+    figure = alone("chooser", TREE)
+    question = figure.locator(".explore-question")
+    expect(figure.locator(":scope > ul")).to_be_hidden()
+    expect(question).to_contain_text("Can it be summed?")
+    question.get_by_role("button", name="No").press("Enter")
+    expect(question).to_contain_text("Is z discrete?")
+    question.get_by_role("button", name="Yes").click()
+    expect(question.locator("em")).to_have_text("Relax")
+    expect(question.get_by_role("button")).to_have_text(["Start over"])
+    figure.get_by_role("button", name="Go back to this question").nth(1).click()
+    expect(question).to_contain_text("Is z discrete?")
+    figure.get_by_role("button", name="Go back to this question").click()
+    question.get_by_role("button", name="Yes").click()
+    expect(question.get_by_role("link", name="here")).to_be_visible()
+    check_everywhere(figure)
+    figure.page.emulate_media(media="print")
+    expect(figure.locator(":scope > ul")).to_be_visible()
 
 
 # Every figure ---------------------------------------------------------------------------------------------------------
@@ -584,10 +708,10 @@ def test_changes_are_spoken_without_motion(opened: Open, name: str) -> None:
         figure.page.emulate_media(reduced_motion="reduce")
         figure.get_by_role("button", name="Forty races").click()
     else:
-        figure.get_by_role("slider").first.press("ArrowLeft")
+        figure.get_by_role("slider").first.press("ArrowLeft" if name == "funnel" else "ArrowRight")
     assert figure.evaluate("element => element.getAnimations({ subtree: true }).length") == 0
     expect(status).not_to_have_text(before)
-    for svg in figure.locator("svg").all():
+    for svg in figure.locator(".explore-drawing").all():
         assert len(svg.get_attribute("aria-label") or "") > 40
 
 
@@ -636,7 +760,7 @@ def test_it_fits_every_width(page: Page, opened: Open, name: str) -> None:
     figure = opened(name)
     for width in (820, 600, 360, 320):
         page.set_viewport_size({"width": width, "height": 800})
-        svg = figure.locator("svg").first
+        svg = figure.locator(".explore-drawing").first
         page.wait_for_function(
             "svg => svg.viewBox.baseVal.width === Math.round(svg.clientWidth)", arg=svg.element_handle()
         )
