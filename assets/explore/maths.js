@@ -1,6 +1,4 @@
-// What the figures compute: densities, closed forms, samples of gradients. Pure functions of numbers and arrays.
-
-const LARGEST_LEAD = 30; // of one score over another: beyond it lies less than 1e-12 of the probability
+// What the figures compute of normal variables: densities, closed forms, samples of gradients. Pure functions.
 
 /** Mean of an array, and the standard error of this mean; the latter is NaN for a single number. */
 export function estimate(samples) {
@@ -42,7 +40,7 @@ export function squareVariance(mu, sigma) {
   return { pathwise: 4 * sigma ** 2, score: mu ** 4 / sigma ** 2 + 14 * mu ** 2 + 15 * sigma ** 2 };
 }
 
-/** Running means of both estimators of d/dmu E[z^2], from the same draws, after each of `counts` (rising) draws. */
+/** Running means of both estimators of d/dmu E[z^2], from the same samples, after each of `counts` (rising) samples. */
 export function squareRunningMeans(eps, mu, sigma, counts) {
   const means = { pathwise: [], score: [] };
   let pathwise = 0;
@@ -68,79 +66,29 @@ export function passes(mu, sigma, eps) {
   return { s, z, y: z ** 2, dy: 1, dz, dmu: dz, ds: dz, dsigma: dz * eps };
 }
 
-/** softmax(scores / tau), computed from the largest score down, so that nothing overflows. */
-export function softmax(scores, tau) {
-  const top = Math.max(...scores);
-  const powers = scores.map((score) => Math.exp((score - top) / tau));
-  const total = powers.reduce((sum, power) => sum + power);
-  return powers.map((power) => power / total);
+/** Variance of one sample of (z^2 - b) times the score for mu, z ~ N(mu, sigma^2): a parabola in the baseline b. */
+export function baselineVariance(mu, sigma, b) {
+  return 8 * mu ** 2 + 6 * sigma ** 2 + ((b - bestBaseline(mu, sigma)) / sigma) ** 2;
 }
 
-/** One sample of d/dtheta_k E[(c y)^2] for y = softmax(scores / tau), scores = theta + noise. */
-export function relaxedGradient(y, c, tau, k) {
-  const value = y.reduce((sum, part, i) => sum + part * c[i], 0);
-  return (2 / tau) * value * y[k] * (c[k] - value);
+/** The baseline with the least variance, E[z^2 S^2] / E[S^2] for the score S: mu^2 + 3 sigma^2. */
+export function bestBaseline(mu, sigma) {
+  return mu ** 2 + 3 * sigma ** 2;
 }
 
-/** The exact derivative: d/dtheta_k of sum_i pi_i c_i^2 with pi = softmax(theta). */
-export function categoricalGradient(pi, c, k) {
-  const mean = pi.reduce((sum, p, i) => sum + p * c[i] ** 2, 0);
-  return pi[k] * (c[k] ** 2 - mean);
+/** The pair z = mu -/+ sigma w of the measure-valued derivative with respect to mu, and the factor of its difference of f. */
+export function meanPair(mu, sigma, w) {
+  return { minus: mu - sigma * w, plus: mu + sigma * w, factor: 1 / (sigma * Math.sqrt(2 * Math.PI)) };
 }
 
-/**
- * Mean and variance of `relaxedGradient` for three classes, by quadrature.
- *
- * For each winner m the leads a and b of its score over the two others have the density
- * 2 pi_m pi_i pi_j e^(a+b) / (pi_m + pi_i e^a + pi_j e^b)^3. With a = u^3 the nodes crowd where the leads are small.
- */
-export function relaxedMoments(pi, c, tau, k, { nodes, weights } = gaussLegendre(48)) {
-  const half = Math.cbrt(LARGEST_LEAD) / 2;
-  const roots = nodes.map((x) => half * (x + 1));
-  const growth = roots.map((u) => Math.exp(u ** 3));
-  const share = roots.map((u) => Math.exp(-(u ** 3) / tau)); // of the winner's power, before the softmax divides
-  const steps = roots.map((u, a) => weights[a] * half * 3 * u ** 2);
-  let first = 0;
-  let second = 0;
-  for (let m = 0; m < 3; m++) {
-    const [i, j] = [(m + 1) % 3, (m + 2) % 3];
-    for (let a = 0; a < roots.length; a++) {
-      for (let b = 0; b < roots.length; b++) {
-        const rates = [pi[m], pi[i] * growth[a], pi[j] * growth[b]];
-        const density = (2 * rates[0] * rates[1] * rates[2]) / (rates[0] + rates[1] + rates[2]) ** 3;
-        const total = 1 + share[a] + share[b];
-        const y = [0, 0, 0];
-        y[m] = 1 / total;
-        y[i] = share[a] / total;
-        y[j] = share[b] / total;
-        const gradient = relaxedGradient(y, c, tau, k);
-        const weight = steps[a] * steps[b] * density;
-        first += weight * gradient;
-        second += weight * gradient ** 2;
-      }
-    }
-  }
-  return { mean: first, variance: second - first ** 2 };
+/** The mean and the standard deviation of e^(x + y) for x and y uniform on (0, 1). */
+export function exponentialMoments() {
+  const mean = (Math.E - 1) ** 2;
+  return { mean, deviation: Math.sqrt(((Math.E ** 2 - 1) / 2) ** 2 - mean ** 2) };
 }
 
-/** Nodes and weights of Gauss-Legendre quadrature on [-1, 1], by Newton's method on the Legendre polynomial. */
-export function gaussLegendre(count) {
-  const nodes = [];
-  const weights = [];
-  for (let k = 0; k < count; k++) {
-    let x = Math.cos((Math.PI * (k + 0.75)) / (count + 0.5));
-    let slope;
-    for (let round = 0; round < 8; round++) {
-      let before = 1;
-      let value = x;
-      for (let n = 2; n <= count; n++) {
-        [before, value] = [value, ((2 * n - 1) * x * value - (n - 1) * before) / n];
-      }
-      slope = (count * (before - x * value)) / (1 - x * x);
-      x -= value / slope;
-    }
-    nodes.push(x);
-    weights.push(2 / ((1 - x * x) * slope ** 2));
-  }
-  return { nodes, weights };
+/** Which of columns x rows equal boxes of the unit square, counted row by row, hold none of the points. */
+export function emptyBoxes(points, columns, rows) {
+  const taken = new Set(points.map(([x, y]) => Math.floor(x * columns) + columns * Math.floor(y * rows)));
+  return Array.from({ length: columns * rows }, (_, box) => box).filter((box) => !taken.has(box));
 }

@@ -1,29 +1,45 @@
 // Chapter 5: the forward and the backward pass of y = (mu + sigma eps)^2, a step at a time.
 import { passes as computed } from "./maths.js";
-import { body, button, controls, drawing, fixed, slider, summary } from "./parts.js";
+import { body, button, controls, drawing, fixed, line, player, points, slider, summary } from "./parts.js";
 
 const [MU, SIGMA] = [12, 42];
-const HEIGHT = 372;
-const BOX = { width: 92, height: 52 };
-const PLACES = { sigma: [0, 0], s: [0, 1], eps: [1, 1], z: [0, 2], mu: [1, 2], y: [0, 3] };
+const BOX = { width: 100, height: 54 };
+const WIDE = 560; // from here on, the graph lies: there is room for its labels between four boxes
+const HEIGHTS = { lying: 196, upright: 372 };
+const PLACES = { sigma: [0, 0], s: [1, 0], eps: [1, 1], z: [2, 0], mu: [2, 1], y: [3, 0] }; // along the chain, and beside it
 const FORMULAS = { sigma: "σ", eps: "ε", s: "s = σε", mu: "μ", z: "z = μ + s", y: "y = z²" };
+const SYMBOLS = { sigma: "σ", mu: "μ" };
 const STEP = { leaves: 0, s: 1, z: 2, y: 3, seed: 4, dz: 5, add: 6, dsigma: 7 };
 const LAST = STEP.dsigma;
+const BEAT = 1600; // ms a step, when it plays
 
 const show = (x) => (Number.isInteger(x) ? fixed(x, 0) : fixed(x, 2).replace(/(\.\d)0$/, "$1"));
 
 export default function steps(element) {
   const state = { step: 0, eps: 0.5 };
   let now;
+  let first = 0; // the step that a play begins with
 
   const root = body(element, "The forward and the backward pass, a step at a time");
-  const line = root.append("p").attr("class", "explore-step");
-  const picture = drawing(root, { height: HEIGHT, describe: () => sentence(), draw });
+  const words = root.append("p").attr("class", "explore-step");
+  const picture = drawing(root, { height: (width) => (width < WIDE ? HEIGHTS.upright : HEIGHTS.lying), describe: () => sentence(), draw });
   const panel = controls(root);
-  const pair = panel.append("span").attr("class", "explore-pair");
-  const back = button(pair, "Back", () => go(state.step - 1));
-  const on = button(pair, "Next", () => go(state.step + 1));
-  const chosen = slider(panel, { name: "step", spoken: "step", min: 0, max: LAST, step: 1, value: 0, show: (x) => `${x} of ${LAST}`, change: go });
+  const keys = panel.append("span").attr("class", "explore-pair");
+  const play = player(keys, "Play", {
+    start: () => go((first = state.step === LAST ? 0 : state.step)),
+    frame(ms) {
+      const step = Math.min(LAST, first + Math.floor(ms / BEAT));
+      if (step !== state.step) go(step);
+      return step < LAST;
+    },
+  });
+  const asked = (step) => {
+    play.stop();
+    go(step);
+  };
+  const back = button(keys, "Back", () => asked(state.step - 1));
+  const on = button(keys, "Next", () => asked(state.step + 1));
+  const chosen = slider(panel, { name: "step", spoken: "step", min: 0, max: LAST, step: 1, value: 0, show: (x) => `${x} of ${LAST}`, change: asked });
   slider(panel, {
     name: "ε", spoken: "epsilon", min: -2, max: 2, step: 0.25, value: state.eps, show,
     change: (eps) => {
@@ -44,7 +60,7 @@ export default function steps(element) {
     now = computed(MU, SIGMA, state.eps);
     back.attr("aria-disabled", state.step === 0);
     on.attr("aria-disabled", state.step === LAST);
-    line.text(sentence());
+    words.text(sentence());
     spoken.say(sentence());
     picture.update();
   }
@@ -53,14 +69,14 @@ export default function steps(element) {
     const { s, z, y, dz, dmu, ds, dsigma } = now;
     const eps = show(state.eps);
     return [
-      `The parameters μ = ${MU} and σ = ${SIGMA}, and the noise ε = ${eps}.`,
-      `Forward: s = σε = ${SIGMA} × ${eps} = ${show(s)}. The factor ε is kept for the way back.`,
-      `Forward: z = μ + s = ${MU} + ${show(s)} = ${show(z)}. A sum needs to keep nothing.`,
+      `The parameters are μ = ${MU} and σ = ${SIGMA}, and the noise is ε = ${eps}.`,
+      `Forward: s = σε = ${SIGMA} × ${eps} = ${show(s)}. The factor ε is kept for the backward pass.`,
+      `Forward: z = μ + s = ${MU} + ${show(s)} = ${show(z)}. A sum does not need to keep anything.`,
       `Forward: y = z² = ${show(y)}. The value z = ${show(z)} is kept.`,
-      "Backward: it begins at the end, with dy/dy = 1.",
-      `Backward through the square: dy/dz = 1 × 2z = ${show(dz)}, from the kept z = ${show(z)}.`,
-      `Backward through the sum, to both sides: dy/dμ = ${show(dz)} × 1 = ${show(dmu)} and dy/ds = ${show(ds)}.`,
-      `Backward through the product: dy/dσ = ${show(ds)} × ε = ${show(dsigma)}, from the kept ε = ${eps}.`,
+      "Backward: we start at the result, where dy/dy = 1.",
+      `Backward through the square: dy/dz = 1 × 2z = ${show(dz)}, with the kept z = ${show(z)}.`,
+      `Backward through the sum, to both terms: dy/dμ = ${show(dz)} × 1 = ${show(dmu)} and dy/ds = ${show(ds)}.`,
+      `Backward through the product: dy/dσ = ${show(ds)} × ε = ${show(dsigma)}, with the kept ε = ${eps}.`,
     ][state.step];
   }
 
@@ -73,59 +89,56 @@ export default function steps(element) {
     };
     const kept = { z: STEP.y, eps: STEP.s };
     const used = { z: STEP.dz, eps: STEP.dsigma };
-        const gap = (HEIGHT - BOX.height - 8) / 3;
-    const left = Math.max(6, width / 2 - 170);
-    const right = Math.min(left + 260, width - BOX.width - 6);
-    const corner = (name) => [PLACES[name][0] ? right : left, 4 + PLACES[name][1] * gap];
+    const lies = width >= WIDE;
+    const along = lies ? (width - BOX.width - 4) / 3 : (HEIGHTS.upright - BOX.height - 4) / 3;
+    const beside = lies ? HEIGHTS.lying - BOX.height - 4 : Math.min(260, width - BOX.width - 12);
+    const middle = lies ? 2 : Math.max(6, (width - BOX.width - beside) / 2);
+    const corner = (name) => {
+      const [a, b] = PLACES[name];
+      return lies ? [middle + a * along, 2 + b * beside] : [middle + b * beside, 2 + a * along];
+    };
 
     const eps = show(state.eps);
     const edges = [
-      ["sigma", "s", STEP.s, SIGMA, STEP.dsigma, `${show(ds)} × ${eps} = ${show(dsigma)}`],
+      ["sigma", "s", STEP.s, SIGMA, STEP.dsigma, `${show(ds)} × ${eps}`],
       ["eps", "s", STEP.s, eps],
-      ["s", "z", STEP.z, show(s), STEP.add, `${show(dz)} × 1 = ${show(ds)}`],
-      ["mu", "z", STEP.z, MU, STEP.add, `${show(dz)} × 1 = ${show(dmu)}`],
-      ["z", "y", STEP.y, show(z), STEP.dz, `1 × 2 · ${show(z)} = ${show(dz)}`],
+      ["s", "z", STEP.z, show(s), STEP.add, `${show(dz)} × 1`],
+      ["mu", "z", STEP.z, MU, STEP.add, `${show(dz)} × 1`],
+      ["z", "y", STEP.y, show(z), STEP.dz, `1 × 2 · ${show(z)}`],
     ];
-    arrowheads(svg);
     for (const [from, to, forth, value, fro, message] of edges) {
       edge(svg, corner(from), corner(to), "forward", { shown: reached(forth), fresh: state.step === forth, text: value });
       if (fro) edge(svg, corner(from), corner(to), "backward", { shown: reached(fro), fresh: state.step === fro, text: message });
     }
     for (const name of Object.keys(PLACES)) {
-      const [x, top] = corner(name);
-      const box = svg.append("g").attr("class", "explore-node").attr("transform", `translate(${x},${top})`).attr("data-node", name);
+      const box = svg.append("g").attr("class", "explore-node").attr("transform", `translate(${corner(name)})`).attr("data-node", name);
       box.classed("is-used", state.step === used[name]).classed("is-kept", reached(kept[name] ?? Infinity));
       box.append("rect").attr("width", BOX.width).attr("height", BOX.height).attr("rx", 5);
-      const text = (at, kind, words) => box.append("text").attr("class", kind).attr("x", BOX.width / 2).attr("y", at).text(words);
+      const text = (at, kind, said) => box.append("text").attr("class", kind).attr("x", BOX.width / 2).attr("y", at).text(said);
       text(16, "explore-formula", FORMULAS[name]);
       if (values[name] !== false) text(32, "explore-forward", show(values[name]));
       const [since, gradient] = gradients[name] ?? [Infinity];
-      if (reached(since)) text(47, "explore-backward", `dy/d${name === "mu" ? "μ" : name === "sigma" ? "σ" : name} = ${show(gradient)}`);
+      if (reached(since)) text(48, "explore-backward", `dy/d${SYMBOLS[name] ?? name} = ${show(gradient)}`);
     }
   }
 
-  function arrowheads(svg) {
-    const heads = svg.append("defs");
-    for (const way of ["forward", "backward"]) {
-      const head = heads.append("marker").attr("id", `explore-${way}`).attr("viewBox", "0 0 8 8").attr("refX", 7).attr("refY", 4);
-      head.attr("markerUnits", "userSpaceOnUse").attr("markerWidth", 9).attr("markerHeight", 9).attr("orient", "auto-start-reverse");
-      head.append("path").attr("class", `is-${way}`).attr("d", "M0 0 8 4 0 8z");
-    }
-  }
-
+  /** An arrow between two boxes, beside the middle: forward to the left of its way or above it, backward on the other side. */
   function edge(svg, [x0, y0], [x1, y1], way, { shown, fresh, text }) {
-    const upright = x0 === x1;
-    const aside = way === "forward" ? -8 : 8;
-    let [from, to] = upright
-      ? [[x0 + BOX.width / 2 + aside, y0 + BOX.height], [x1 + BOX.width / 2 + aside, y1]]
-      : [[x0, y0 + BOX.height / 2 + aside], [x1 + BOX.width, y1 + BOX.height / 2 + aside]];
-    const middle = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
-    if (way === "backward") [from, to] = [to, from];
     const group = svg.append("g").attr("class", `explore-edge is-${way}`).classed("is-shown", shown).classed("is-fresh", fresh);
-    const arrow = group.append("line").attr("x1", from[0]).attr("y1", from[1]).attr("x2", to[0]).attr("y2", to[1]);
+    const aside = way === "forward" ? -9 : 9;
+    const upright = x0 === x1;
+    const [dx, dy] = [Math.sign(x1 - x0), Math.sign(y1 - y0)];
+    const start = [x0 + (BOX.width / 2) * (1 + dx), y0 + (BOX.height / 2) * (1 + dy)];
+    const end = [x1 + (BOX.width / 2) * (1 - dx), y1 + (BOX.height / 2) * (1 - dy)];
+    for (const point of [start, end]) point[upright ? 0 : 1] += aside;
+    const centre = [(start[0] + end[0]) / 2, (start[1] + end[1]) / 2];
+    const [from, to] = way === "forward" ? [start, end] : [end, start];
+    const [ux, uy] = way === "forward" ? [dx, dy] : [-dx, -dy];
+    line(group, "", from, shown ? [to[0] - 8 * ux, to[1] - 8 * uy] : to);
     if (!shown) return;
-    arrow.attr("marker-end", `url(#explore-${way})`);
-    const label = group.append("text").attr("x", middle[0] + (upright ? aside : 0)).attr("y", middle[1] + (upright ? 4 : aside < 0 ? -6 : 16));
-    label.attr("text-anchor", upright ? (aside < 0 ? "end" : "start") : "middle").text(text);
+    const wing = (side) => [to[0] - 10 * ux - 5 * side * uy, to[1] - 10 * uy + 5 * side * ux];
+    group.append("polygon").attr("points", points([to, wing(1), wing(-1)]));
+    const note = group.append("text").attr("x", centre[0] + (upright ? aside : 0)).attr("y", centre[1] + (upright ? 5 : aside < 0 ? -7 : 17));
+    note.attr("text-anchor", upright ? (aside < 0 ? "end" : "start") : "middle").text(text);
   }
 }

@@ -35,7 +35,7 @@ export function uniformSource(seed) {
   };
 }
 
-/** `count` draws from N(0, 1), by the polar method. */
+/** `count` samples of N(0, 1), by the polar method. */
 export function normals(uniform, count) {
   const draws = new Float64Array(count);
   for (let i = 0; i < count; i += 2) {
@@ -52,10 +52,38 @@ export function normals(uniform, count) {
   return draws;
 }
 
-/** One draw from the standard Gumbel law, -log(-log u). A u of exactly 0 would give an infinity, and is drawn again. */
+/** One sample of the standard Gumbel distribution, -log(-log u). A u of 0 would give an infinity, and is drawn again. */
 export function gumbel(uniform) {
   let u;
   do u = uniform();
   while (u === 0);
   return -Math.log(-Math.log(u));
+}
+
+/** One sample of the Rayleigh distribution: the root of twice a standard exponential variable. */
+export function rayleigh(uniform) {
+  return Math.sqrt(-2 * Math.log(1 - uniform()));
+}
+
+/**
+ * The first `count` points of the two-dimensional Sobol sequence in [0, 1)^2. `shift`, two numbers from there, moves every
+ * point by the same random digits (exclusive or), after which each point is uniform, and the net is a net still.
+ */
+export function sobol(count, shift = [0, 0]) {
+  const directions = [[], []];
+  let odd = 1;
+  for (let j = 31; j >= 0; j--) {
+    directions[0].push(2 ** j);
+    directions[1].push(odd * 2 ** j);
+    odd = (odd ^ (odd << 1)) >>> 0; // m_j = 2 m_(j-1) xor m_(j-1)
+  }
+  const state = shift.map((x) => Math.floor(x * 2 ** 32) >>> 0);
+  const found = [];
+  for (let n = 0; n < count; n++) {
+    found.push(state.map((bits) => bits / 2 ** 32));
+    let lowest = 0; // the lowest digit of n that is 0: the next point in Gray code's order differs there
+    while ((n >> lowest) & 1) lowest += 1;
+    state.forEach((bits, axis) => (state[axis] = (bits ^ directions[axis][lowest]) >>> 0));
+  }
+  return found;
 }

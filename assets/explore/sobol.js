@@ -1,0 +1,84 @@
+// Chapter 11: random points and Sobol points in the unit square, the boxes that they leave empty, and the errors of a mean.
+import { emptyBoxes, exponentialMoments } from "./maths.js";
+import { body, button, controls, disc, drawing, fixed, label, numbers, row, slider, summary } from "./parts.js";
+import { sobol as sobolPoints, uniformSource } from "./random.js";
+
+const REPETITIONS = 40;
+const SIZES = { fewest: 2, most: 10, first: 6 }; // powers of two
+const TOP = 22;
+const side = (width) => Math.min(width - 2, 300);
+const NAMES = { random: "random points", sobol: "Sobol points" };
+const MARKS = { random: "is-fourth", sobol: "is-third" };
+
+export default function sobol(element) {
+  const state = { power: SIZES.first, seed: 0 };
+  const exact = exponentialMoments();
+  let found;
+
+  const root = body(element, "Random points and Sobol points in a square, with a slider for their number");
+  const panels = row(root);
+  const pictures = Object.keys(NAMES).map((kind) =>
+    drawing(panels, { height: (width) => TOP + side(width) + 2, describe: () => describe(kind), draw: (svg, width) => draw(svg, width, kind) }),
+  );
+  const panel = controls(root);
+  slider(panel, {
+    name: "N", spoken: "number of points", min: SIZES.fewest, max: SIZES.most, step: 1, value: state.power, show: (power) => `${2 ** power}`,
+    change: (power) => {
+      state.power = power;
+      make();
+    },
+  });
+  button(panel, "New points", () => {
+    state.seed += 1;
+    make();
+  });
+  const columns = ["empty boxes", "error of the mean", "r.m.s. of 40"];
+  const table = numbers(root, "Empty boxes, and errors of the mean of e^(x + y)", columns, Object.entries(NAMES).map(([kind, name]) => [MARKS[kind], name]));
+  const spoken = summary(root);
+  make();
+
+  /** Forty independent sets of points of each kind, of which the first are shown. */
+  function make() {
+    const count = 2 ** state.power;
+    const uniform = uniformSource(state.seed);
+    const pair = () => [uniform(), uniform()];
+    const sets = { random: [], sobol: [] };
+    for (let i = 0; i < REPETITIONS; i++) {
+      sets.sobol.push(sobolPoints(count, pair()));
+      sets.random.push(Array.from({ length: count }, pair));
+    }
+    const across = 2 ** Math.ceil(state.power / 2);
+    const down = count / across;
+    const error = (points) => points.reduce((sum, [x, y]) => sum + Math.exp(x + y), 0) / points.length - exact.mean;
+    found = {};
+    for (const kind of Object.keys(NAMES)) {
+      const errors = sets[kind].map(error);
+      const whole = Math.sqrt(errors.reduce((sum, e) => sum + e * e, 0) / REPETITIONS);
+      found[kind] = { points: sets[kind][0], across, down, empty: emptyBoxes(sets[kind][0], across, down), error: errors[0], whole };
+    }
+    const texts = Object.keys(NAMES).map((kind) => [`${found[kind].empty.length} of ${count}`, fixed(found[kind].error, 5), fixed(found[kind].whole, 5)]);
+    table.set(texts);
+    spoken.say(`${count} points. Random points leave ${texts[0][0]} boxes empty, root mean square error ${texts[0][2]}. Sobol points ${texts[1][0]}, ${texts[1][2]}.`);
+    for (const picture of pictures) picture.update();
+  }
+
+  function describe(kind) {
+    return `${2 ** state.power} ${NAMES[kind]} in a square of as many boxes, of which ${found[kind].empty.length} are empty and shaded.`;
+  }
+
+  function draw(svg, width, kind) {
+    const { points, across, down, empty } = found[kind];
+    const size = side(width);
+    const [wide, high] = [size / across, size / down];
+    label(svg, "", [0, 14], `${NAMES[kind]}: ${empty.length} of ${across * down} boxes are empty`);
+    const square = svg.append("g").attr("transform", `translate(1,${TOP})`);
+    for (const box of empty) {
+      const place = square.append("rect").attr("class", "explore-empty").attr("x", (box % across) * wide).attr("width", wide);
+      place.attr("y", size - (Math.floor(box / across) + 1) * high).attr("height", high);
+    }
+    for (let i = 0; i <= across; i++) square.append("path").attr("class", "explore-grid").attr("d", `M${i * wide} 0V${size}`);
+    for (let i = 0; i <= down; i++) square.append("path").attr("class", "explore-grid").attr("d", `M0 ${i * high}H${size}`);
+    const r = Math.max(1.5, Math.min(4, wide / 6));
+    for (const [x, y] of points) disc(square, `explore-point ${MARKS[kind]}`, [x * size, size - y * size], r);
+  }
+}
