@@ -84,6 +84,8 @@ FOUND_FIRST = {
     "straight through": "06-straight-through",
     "gumbel softmax": "08-gumbel-softmax",
     "control variate": "10-baselines",
+    "antithetic": "11-better-samples",
+    "sobol": "11-better-samples",
     "von mises": "13-implicit",
 }
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
