@@ -74,7 +74,7 @@ EDGES = """(figure) => {
 }"""
 FOUND_FIRST = {
     "which estimator": "18-which-estimator",
-    "variance": "10-baselines",
+    "variance reduction": "10-baselines",
     "reinforce": "09-log-derivative",
     "elbo": "03-vae",
     "reparameterization": "01-general-idea|02-catalogue",
