@@ -74,7 +74,7 @@ EDGES = """(figure) => {
 }"""
 FOUND_FIRST = {
     "which estimator": "18-which-estimator",
-    "variance": "10-baselines",
+    "variance reduction": "10-baselines",
     "reinforce": "09-log-derivative",
     "elbo": "03-vae",
     "reparameterization": "01-general-idea|02-catalogue",
@@ -84,6 +84,8 @@ FOUND_FIRST = {
     "straight through": "06-straight-through",
     "gumbel softmax": "08-gumbel-softmax",
     "control variate": "10-baselines",
+    "antithetic": "11-better-samples",
+    "sobol": "11-better-samples",
     "von mises": "13-implicit",
 }
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
