@@ -106,6 +106,21 @@ export function chart(svg, { left = 0, top = 0, width, height, title, x, y }) {
   return { x: across, y: up, inside };
 }
 
+/** Lets a finger or the mouse take a group of a drawing: `move([x, y])` gets each place to which it is taken. */
+export function draggable(svg, group, move) {
+  // touch-action does not reach into an SVG in every browser; without this a finger would scroll the page
+  group.on("touchstart", (event) => event.preventDefault(), { passive: false });
+  group.on("pointerdown", (event) => {
+    event.preventDefault();
+    svg.node().setPointerCapture(event.pointerId);
+    svg.on("pointermove", (moved) => {
+      const box = svg.node().getBoundingClientRect();
+      move([moved.clientX - box.left, moved.clientY - box.top]);
+    });
+    svg.on("pointerup pointercancel", () => svg.on("pointermove pointerup pointercancel", null));
+  });
+}
+
 /** A row for sliders and buttons. */
 export function controls(parent) {
   return parent.append("div").attr("class", "explore-controls");

@@ -6,6 +6,7 @@ last digit; that these estimates are right is a matter of standard errors, at mo
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "funnel": "index",
     "pathwise": "chapters/01-general-idea",
+    "latent": "chapters/03-vae",
     "passes": "chapters/05-backpropagation",
     "bent": "chapters/06-straight-through",
     "race": "chapters/07-gumbel-max",
@@ -521,6 +523,49 @@ def test_a_baseline_changes_the_variance_and_not_the_mean(opened: Open) -> None:
     b.press("End")
     check(17436)
     assert heights[5436] == max(heights.values())
+
+
+# Chapter 3 ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_point_of_the_latent_plane_is_decoded(page: Page, opened: Open) -> None:
+    source = (ROOT / "assets" / "explore" / "latent-weights.js").read_text(encoding="utf-8")
+    stored = {name: np.array(json.loads(text)) for name, text in re.findall(r"const (\w+) = (\[[-\d,]+\]);", source)}
+    codes = stored["CODES"].reshape(-1, 2) / 100
+    figure = opened("latent")
+
+    def check() -> np.ndarray:
+        z = np.array([number(slider(figure, name).get_attribute("aria-valuetext") or "") for name in ("z 1", "z 2")])
+        units = np.tanh(stored["HIDDEN_WEIGHTS"].reshape(64, 2) @ z / 100 + stored["HIDDEN_BIAS"] / 100)
+        logits = stored["PIXEL_WEIGHTS"].reshape(64, 64) @ units / 100 + stored["PIXEL_BIAS"] / 100
+        expected = 1 / (1 + np.exp(-logits))
+        shown = figure.locator(".explore-pixel").evaluate_all(
+            "all => all.map((p) => Number(p.getAttribute('fill-opacity')))"
+        )
+        np.testing.assert_allclose(shown, expected, atol=6e-4)
+        line = figure.locator(".explore-step").inner_text()
+        found = re.search(r"expects ([\d.]+) of 64 pixels to be on. The nearest code is that of a (\d)", line)
+        assert found, line
+        assert float(found[1]) == pytest.approx(expected.sum(), abs=0.051)
+        near = np.hypot(*(codes - z).T)
+        assert int(found[2]) in stored["LABELS"][near < near.min() + 1e-9]
+        return z
+
+    start = check()
+    slider(figure, "z 1").press("ArrowRight")
+    assert check() == pytest.approx(start + np.array([0.05, 0]))
+    box = figure.locator("[data-handle=z] .explore-touch").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 40, steps=4)
+    page.mouse.up()
+    moved = check() - start
+    assert moved[0] > 0.8
+    assert moved[1] < -0.5
+    figure.get_by_role("button", name="Code of a picture").click()
+    assert check() == pytest.approx(codes[0], abs=0.026)
 
 
 # Chapter 6 ------------------------------------------------------------------------------------------------------------
