@@ -471,6 +471,29 @@ def test_only_a_page_with_an_explorable_loads_the_script(render_page: Callable[.
     assert set(re.findall(r'^modules\["([^"]+)"\] = ', bundle, re.MULTILINE)) == names
 
 
+TREE = """
+::: {.explorable data-explore="chooser"}
+**One question at a time.**
+
+- **Is $z$ discrete?**
+    - Yes: **Can you accept a bias?**
+        - Yes: *Relax* it.
+        - No: Sum it.
+    - No: Pathwise.
+:::
+"""
+
+
+def test_a_list_inside_a_block_stays_a_list(render_page: Callable[..., Any], tmp_path: Path) -> None:
+    done = render_page(TREE)
+    assert done.returncode == 0, done.stderr
+    page = BeautifulSoup((tmp_path / "out" / "second.html").read_text(encoding="utf-8"), "html5lib")
+    (question,) = page.select("div.explorable > ul > li")
+    answers = [item.get_text(" ", strip=True).split(":")[0] for item in question.select(":scope > ul > li")]
+    assert answers == ["Yes", "No"]
+    assert len(question.select(":scope > ul > li > ul > li")) == 2
+
+
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
