@@ -86,7 +86,7 @@ preview: $(READY)  ## serve the book and render again on a change
 lint: $(READY)  ## check source and notebooks with ruff
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
 
-bench: $(READY) build/peers/ready  ## measure the engine beside other libraries and store the performance table
+bench: $(READY) build/peers/ready  ## measure the speed, next to other libraries, and set it into the page on performance
 	@PYTHONPATH=build/peers $(RUN) -m benchmarks
 
 build/peers/ready: benchmarks/peers.txt

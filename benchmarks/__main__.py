@@ -1,4 +1,4 @@
-"""Measure the engine, print the table, store it as results.json and set it into the book's pages.
+"""Measure the engine, print what was measured, store it as results.json and set it into the book's page.
 
 Ratios compare works that are timed in turn in one process, by their medians. Nothing here is a test: the machine may
 be busy, and then the spread, which is stored too, says so.
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from benchmarks.peers import MU, PEERS, SIGMA, Work, loop
-from benchmarks.report import RESULTS, Row, table, write
+from benchmarks.report import RESULTS, Row, write
 from helpers import estimate_gradient, get_graph, reparametrize
 from helpers.compiled import Compiled
 from helpers.estimate import CHUNK_SIZE
@@ -276,7 +276,7 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="runs of each work, of which the median counts (>= 5)")
-    parser.add_argument("--dry-run", action="store_true", help="print the table and store nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what was measured and store nothing")
     options = parser.parse_args()
     if options.repeats < 5:
         parser.error(f"--repeats must be >= 5, got {options.repeats}")
@@ -306,8 +306,6 @@ def main() -> None:
         "rows": [row.as_dict() for row in rows],
         "profile": profile(),
     }
-    print()
-    print(table(results))
     if not options.dry_run:
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         write()

@@ -1,22 +1,23 @@
-"""The results file as tables, and those tables in the book: in the performance appendix and in a chapter."""
+"""The results file as a chart, a table and sentences, set into the appendix on performance."""
 
+import io
 import json
 import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 
+from helpers import plots
 from tools.pages import fill
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_name("results.json")
-# each page, and the parts of PARTS that it holds once each
-PAGES = {
-    ROOT / "appendices" / "performance.qmd": ("run", "table", "shortfalls", "rates", "profile"),
-    ROOT / "chapters" / "19-a-billion-samples.ipynb": ("run", "measures", "profile"),
-}
+PAGE = ROOT / "appendices" / "performance.qmd"
+CHART = ROOT / "assets" / "performance.svg"
+PEER = ", N = 1e7: speed-up"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Row:
     must: float
     aim: float | None
     less_is_better: bool = False
-    spread: float = 0.0  # half the distance of the quartiles, as a share of the value
-    rate: float | None = None  # samples a second
+    spread: float = 0.0  # half the distance of the quartiles, relative to the value
+    rate: float | None = None  # samples per second
 
     @classmethod
     def of_ratio(
@@ -54,11 +55,6 @@ class Row:
     def written(self, value: float) -> str:
         """A value of this measure, with its unit."""
         return f"{_number(value)} {self.unit}".rstrip()
-
-    @property
-    def measured(self) -> str:
-        """The value with its unit and spread."""
-        return self.written(self.value) + (f" ± {self.spread:.0%}" if self.spread else "")
 
     def __str__(self) -> str:
         return f"{self.label:<58} {self.written(self.value)}  ({self.verdict})"
@@ -84,95 +80,115 @@ def _side_by_side(results: dict[str, Any]) -> dict[str, tuple[Row, Row | None]]:
     return {label: (row, compiled.get(label)) for label, row in rows.items() if ", compiled" not in label}
 
 
-def table(results: dict[str, Any]) -> str:
-    """The measures as a Markdown table, what was measured before the marks: a phone shows the first columns."""
-    marked = {"falls short": " (short)", "holds": "", "reaches the aim": " (aim)"}
-    lines = ["| measure | plain | compiled | must | aim |", "|---|--:|--:|--:|--:|"]
-    for label, (plain, compiled) in _side_by_side(results).items():
-        found = (row.measured + marked[row.verdict] if row else "" for row in (plain, compiled))
-        sign = "≤ " if plain.less_is_better else "≥ "
-        marks = ("" if mark is None else sign + plain.written(mark) for mark in (plain.must, plain.aim))
-        lines.append(_line(label, *found, *marks))
-    return "\n".join(lines)
+def _engine(results: dict[str, Any]) -> tuple[Row, Row]:
+    """The pathwise estimator, plain and compiled."""
+    return next(pair for label, pair in _side_by_side(results).items() if label.startswith("pathwise"))
 
 
-def measures(results: dict[str, Any]) -> str:
-    """What was measured of the engine, without the marks, as a Markdown table."""
-    lines = ["| measure | plain | compiled |", "|:--|--:|--:|"]
-    for label, pair in _side_by_side(results).items():
-        if not label.startswith("get_graph"):
-            lines.append(_line(label, *(row.measured if row else "" for row in pair)))
-    return "\n".join(lines)
+def libraries(results: dict[str, Any]) -> dict[str, float]:
+    """Million samples per second of the same two derivatives, by library, the fastest first."""
+    plain, compiled = _engine(results)
+    found = {"this book, compiled": compiled.rate, "this book": plain.rate}
+    for label, (row, _) in _side_by_side(results).items():
+        if label.endswith(PEER):
+            found[label.removesuffix(PEER)] = row.rate / row.value
+    return {name: rate / 1e6 for name, rate in sorted(found.items(), key=lambda item: -item[1])}
+
+
+def drawing(results: dict[str, Any]) -> str:
+    """The chart of `libraries`, as an SVG."""
+    rates = libraries(results)
+    fig, ax = plots.figure(height=0.42 * len(rates) + 0.5)
+    colors = [plots.BLUE if name.startswith("this book") else plots.INK for name in rates]
+    ax.barh(range(len(rates)), rates.values(), color=colors, alpha=0.8)
+    for row, rate in enumerate(rates.values()):
+        ax.text(rate, row, f" {rate:.0f}", va="center")
+    ax.set_yticks(range(len(rates)), list(rates))
+    ax.invert_yaxis()
+    ax.set(xlabel="million samples per second", xlim=(0, 1.12 * max(rates.values())))
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "path"}):
+        fig.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(fig)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def chart(results: dict[str, Any]) -> str:
+    """The figure of the page, with all its numbers in the text alternative."""
+    bars = ", ".join(f"{name} {rate:.0f}" for name, rate in libraries(results).items())
+    return (
+        "![Million samples per second of both derivatives of the running example, by library. Higher is better. "
+        "Storchastic and Pyro return only the means of the gradients, the others their variances too.]"
+        f'(../assets/{CHART.name}){{#fig-libraries fig-alt="Bar chart of million samples per second. {bars}."}}'
+    )
 
 
 def rates(results: dict[str, Any]) -> str:
-    """Samples a second of the estimators as a Markdown table."""
-    lines = ["| estimator | plain | compiled |", "|---|--:|--:|"]
+    """Samples per second of the estimators, and relative to their random numbers, as a Markdown table."""
+    lines = ["| Estimator | plain | compiled | share, plain | share, compiled |", "|:---|--:|--:|--:|--:|"]
     for label, pair in _side_by_side(results).items():
         if "share of" in label:
-            lines.append(_line(label.split(":")[0], *(f"{row.rate / 1e6:.3g}" if row else "" for row in pair)))
-    return "\n".join(lines)
+            speeds = (f"{row.rate / 1e6:.3g}" if row else "" for row in pair)
+            shares = (f"{row.value:.0%} ± {row.value * row.spread:.0%}" if row else "" for row in pair)
+            lines.append(_line(label.split(":")[0], *speeds, *shares))
+    caption = (
+        "Million samples per second on all cores, plain and compiled, and the same relative to the speed of drawing "
+        "the random numbers alone. {#tbl-rates}"
+    )
+    return "\n".join(lines) + f"\n\n: {caption}"
+
+
+def facts(results: dict[str, Any]) -> str:
+    """Single figures, as a list."""
+    rows = _side_by_side(results)
+    loop, faster = rows["one backward a sample, N = 1e5: speed-up"]
+    first, second = (rows[f"time from N = {n}, over 10"][0].value for n in ("1e6 to 1e7", "1e7 to 1e8"))
+    call = rows["a call at N = 1000"][0]
+    memory = rows["growth of resident memory from N = 1e6 to 1e9"][0]
+    chain = rows["get_graph, chain of 1e5 nodes"][0]
+    squares = rows["get_graph, y = y * y 1e4 times"][0]
+    return "\n".join(
+        [
+            f"- A loop with one backward pass per sample takes {_number(loop.rate / loop.value)} samples per second. "
+            f"At $N = 10^5$, `estimate_gradient` is {_number(loop.value)} times faster, and {_number(faster.value)} "
+            "times if compiled.",
+            f"- Ten times as many samples take {_number(10 * first)} times as long from $N = 10^6$ to $10^7$, and "
+            f"{_number(10 * second)} times from $10^7$ to $10^8$.",
+            f"- From $N = 10^6$ to $10^9$ the peak of the memory grows by {memory.written(memory.value)}.",
+            f"- A call with $N = 1000$ takes {call.written(call.value)}.",
+            f"- `get_graph` takes {chain.written(chain.value)} for a chain of 100,000 nodes, and "
+            f"{squares.written(squares.value)} for a graph with 10,000 nodes and $2^{{10000}}$ paths.",
+        ]
+    )
 
 
 def profile(results: dict[str, Any]) -> str:
-    """Where the time of one thread goes, as a Markdown table."""
-    lines = ["| operation of torch | share of the time |", "|---|--:|"]
-    shown = {name.replace("_", r"\_"): share for name, share in results["profile"].items() if share >= 0.005}
-    lines += [f"| {name} | {share:.0%} |" for name, share in shown.items()]
-    return "\n".join(lines)
+    """Where the time of one thread goes, in a sentence."""
+    shown = [f"`{name}` {share:.0%}" for name, share in results["profile"].items() if share >= 0.005]
+    return "Shares of the time: " + ", ".join(shown).replace("`all else`", "everything else") + "."
 
 
 def run(results: dict[str, Any]) -> str:
     """When and where, in a sentence."""
     return (
-        f"Measured on {results['date']}: {results['machine']}; {results['versions']}; {results['threads']} threads, "
-        f"chunks of {results['chunk_size']:,} samples, medians of {results['repeats']} runs."
+        f"Measured on {results['date']} on {results['machine']}, with {results['versions']}, {results['threads']} "
+        f"threads and chunks of {results['chunk_size']:,} samples. Figures are medians of {results['repeats']} runs."
     )
 
 
-def shortfalls(results: dict[str, Any]) -> str:
-    """What misses its mark, in a sentence."""
-    short = [Row(**fields).label for fields in results["rows"] if Row(**fields).verdict == "falls short"]
-    return (
-        "Falls short of what it must reach: " + "; ".join(short) + "." if short else "Nothing falls short of its must."
-    )
+PARTS = {"run": run, "chart": chart, "rates": rates, "facts": facts, "profile": profile}
 
 
-# of the tables in the appendix; the chapter speaks of its own in its text
-CAPTIONS = {
-    "table": "What the engine must reach, and what was measured. {#tbl-marks}",
-    "rates": "Million samples a second on both cores, by estimator. {#tbl-rates}",
-    "profile": "Where the time of the plain pathwise estimator goes. {#tbl-profile}",
-}
-PARTS = {
-    "run": run,
-    "table": table,
-    "shortfalls": shortfalls,
-    "measures": measures,
-    "rates": rates,
-    "profile": profile,
-}
-
-
-def into_page(path: Path, results: dict[str, Any]) -> str:
-    """The file of a page as it should be; of a notebook, the one markdown cell that holds the parts is changed."""
-    made = {name: PARTS[name](results) for name in PAGES[path]}
-    if path.suffix != ".ipynb":
-        captioned = {name: f"{text}\n\n: {CAPTIONS[name]}" if name in CAPTIONS else text for name, text in made.items()}
-        return fill(path.read_text(), captioned)
-    notebook = nbformat.read(path, as_version=4)
-    cells = [c for c in notebook.cells if c.cell_type == "markdown" and "<!-- results:" in c.source]
-    if len(cells) != 1:
-        raise ValueError(f"{path.name} must hold its results in one markdown cell, got {len(cells)}")
-    cells[0].source = fill(cells[0].source, made)
-    return nbformat.writes(notebook) + "\n"
+def into_page(page: str, results: dict[str, Any]) -> str:
+    """The text of the page with all its parts."""
+    return fill(page, {name: part(results) for name, part in PARTS.items()})
 
 
 def write() -> None:
-    """Set the stored results into the pages."""
+    """Set the stored results into the page, and draw the chart."""
     results = json.loads(RESULTS.read_text())
-    for path in PAGES:
-        path.write_text(into_page(path, results))
+    PAGE.write_text(into_page(PAGE.read_text(), results))
+    CHART.write_text(drawing(results))
 
 
 if __name__ == "__main__":

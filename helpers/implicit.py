@@ -1,7 +1,7 @@
-"""Implicit reparametrization: a sample made in any way gets the gradient that its CDF implies.
+"""Implicit reparametrization: a sample that was drawn in any way gets the gradient that its CDF implies.
 
-F_phi(z) = u stays what it is when phi moves, so dz/dphi = -(dF_phi(z)/dphi) / q_phi(z). Samplers are called as those of
-`helpers.reparametrize`, and compute in float64 throughout. Source: Figurnov, Mohamed and Mnih 2018.
+When phi changes, a sample keeps its height F_phi(z) = u, so dz/dphi = -(dF_phi(z)/dphi) / q_phi(z). The samplers are
+called like those of `helpers.reparametrize`, and compute in float64 throughout. Source: Figurnov, Mohamed, Mnih 2018.
 """
 
 import math
@@ -49,10 +49,12 @@ class _FirstDerivativeOnly(torch.autograd.Function):
 
 
 def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
-    """z itself in value; in derivative, dz/dphi = -(dF/dphi) / (dF/dz) for each of `parameters`.
+    """The value of z with the derivative dz/dphi = -(dF/dphi) / (dF/dz) for each of `parameters`.
 
-    `cdf(z, *parameters)` is the CDF F at each element of z, differentiable in z and the parameters.
-    Raises ValueError where F does not increase at a sample, and NotImplementedError for a second derivative
+    `cdf(z, *parameters)` is the CDF F at each element of z, differentiable with respect to z and the parameters. The
+    gradient is only as accurate as the derivatives of `cdf` at these samples, which cannot be checked here. A series or
+    a quadrature often loses its digits in a tail.
+    Raises ValueError if F does not increase at a sample, and NotImplementedError for a second derivative
     (`create_graph=True`).
     """
     validate.instance("cdf", cdf, Callable, "a function")
@@ -71,7 +73,7 @@ def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tens
 # torch makes these from Gamma variables, which underflow in float32 where a concentration is small.
 _BY_GAMMA = (Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, StudentT)
 _SMALLEST = 0.01  # below it more than one Gamma variable in 1,000 underflows in float64 too
-_LARGEST_BETA = 1000.0  # beyond it torch's derivative of an unbalanced Beta is off by up to 22 %
+_LARGEST_BETA = 1000.0  # beyond it torch's derivative of an unbalanced Beta is wrong by several to over 20 %
 
 
 def _concentrations(distribution: Distribution) -> Iterator[tuple[str, Tensor]]:
@@ -88,7 +90,7 @@ def _concentrations(distribution: Distribution) -> Iterator[tuple[str, Tensor]]:
 
 
 def _within_limits(distribution: Distribution) -> None:
-    """Raise ValueError where torch's samples underflow or torch's derivative has less than three digits."""
+    """Raise ValueError if torch's samples underflow or torch's derivative has fewer than three digits."""
     for name, value in _concentrations(distribution):
         half = " / 2" if name.startswith("df") else ""
         allowed = f">= {_SMALLEST}, below which torch's samples underflow"
@@ -121,11 +123,13 @@ def rsample(
     generator: Generator | None = None,
     **parameters: Number,
 ) -> Tensor:
-    """torch's own differentiable samples, from a generator: Gamma, Beta, Dirichlet (implicit there as well) and others.
+    """torch's own differentiable samples of Gamma, Beta, Dirichlet and others, drawn with a generator.
 
-    `distribution` is a class of `torch.distributions`, or a function from the parameters to a Distribution, with
-    `rsample`. `partial(rsample, Gamma)` is a sampler. A concentration below 0.01 (df below 0.02), and for Beta and
-    Dirichlet one above 1000 next to one up to 6, raises ValueError: torch's samples or derivatives are wrong there.
+    `distribution` is a class of `torch.distributions` with `rsample`, or a function from the parameters to such a
+    distribution. `partial(rsample, Gamma)` is a sampler. torch computes the derivatives of those that are made of gamma
+    variables by approximations with about three digits.
+    Raises ValueError for a concentration below 0.01 (df below 0.02), where torch's samples underflow, and for Beta and
+    Dirichlet if one is above 1000 and another at most 6, where torch's derivatives are wrong by several to over 20 %.
     Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.
     """
     is_class = _check_family(distribution)
@@ -151,7 +155,7 @@ def rsample(
 
 
 def _phi(x: Tensor) -> Tensor:
-    """The standard normal distribution function; torch's `ndtr` is 0 from -8.3 sigma on."""
+    """The standard normal CDF. torch's `ndtr` is 0 below -8.3, and this one is not."""
     return erfc(x * -math.sqrt(0.5)) / 2
 
 
@@ -163,7 +167,7 @@ def _check_interval(mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> Non
 
 
 def _ends(side: Tensor, mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """The standardised ends of the interval, mirrored where side is -1."""
+    """The standardized ends of the interval, mirrored where side is -1."""
     first, last = torch.where(side > 0, low, high), torch.where(side > 0, high, low)
     return side * (first - mu) / sigma, side * (last - mu) / sigma
 
@@ -177,15 +181,16 @@ def truncated_normal(
     sample_shape: Sequence[int] = (),
     generator: Generator | None = None,
 ) -> Tensor:
-    """z ~ N(mu, sigma^2) given low < z < high: F = (Phi(x) - Phi(a)) / (Phi(b) - Phi(a)), x, a, b standardised.
+    """z ~ N(mu, sigma^2) given low < z < high, with F = (Phi(x) - Phi(a)) / (Phi(b) - Phi(a)), x, a, b standardized.
 
-    sigma > 0, low < high, both finite (far off stands for none), with a part of ]low, high[ within 37 sigma of mu.
+    sigma > 0 and low < high, both finite. For no bound, use one that is far away. A part of (low, high) must lie within
+    37 sigma of mu.
     """
     given = validate.tensors(mu=mu, sigma=sigma, low=low, high=high)
     size = size_of(sample_shape, generator, **dict(zip(("mu", "sigma", "low", "high"), given, strict=True)))
     dtype, (mu, sigma, low, high) = given[0].dtype, (value.double() for value in given)
     _check_interval(mu, sigma, low, high)
-    # Phi is precise on its left side only: the interval is mirrored to where most of it is below mu
+    # Phi is precise on its left side only, so the interval is mirrored to where most of it is below mu
     side = torch.where(low + high > 2 * mu, -1.0, 1.0).detach()
     ends = partial(_ends, side)
 
@@ -211,10 +216,12 @@ def normal_mixture(
     sample_shape: Sequence[int] = (),
     generator: Generator | None = None,
 ) -> Tensor:
-    """z ~ sum_k w_k N(mu_k, sigma_k^2): F = sum_k w_k Phi((z - mu_k) / sigma_k).
+    """z ~ sum_k w_k N(mu_k, sigma_k^2), with F = sum_k w_k Phi((z - mu_k) / sigma_k).
 
-    The components are the last axis of all three, which the result lacks; weights > 0, summing to 1, sigma > 0. As with
-    torch's own categorical laws, F divides by the sum of the weights, so d/dw_k E[f] is E_k[f] - E[f].
+    The components are the last axis of all three arguments, and the result does not have this axis. The weights are
+    > 0 and sum to 1, and sigma > 0. F divides by the sum of the weights, as torch's categorical distributions do, so
+    d/dw_k E[f] is E_k[f] - E[f]. The variance of the gradient with respect to the weights grows exponentially with the
+    squared distance of the components.
     """
     given = validate.tensors(weights=weights, mu=mu, sigma=sigma)
     validate.distribution("weights", given[0])
@@ -238,9 +245,9 @@ _NODES, _WEIGHTS = (torch.from_numpy(values) for values in np.polynomial.legendr
 def von_mises(
     loc: Number, concentration: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None
 ) -> Tensor:
-    """z ~ von Mises(loc, kappa), density exp(kappa cos(z - loc)) / (2 pi I0(kappa)), kappa > 0.
+    """z ~ von Mises(loc, kappa), with the density exp(kappa cos(z - loc)) / (2 pi I0(kappa)) and kappa > 0.
 
-    z lies in [loc - pi, loc + pi], not wrapped: so it moves with loc without a jump, dz/dloc = 1, whatever f is.
+    z lies in [loc - pi, loc + pi] and is not wrapped, so it moves with loc without a jump and dz/dloc = 1.
     """
     loc, kappa = validate.tensors(loc=loc, concentration=concentration)
     validate.positive("concentration", kappa)
@@ -255,8 +262,8 @@ def von_mises(
 def _von_mises_slope(x: Tensor, kappa: Tensor) -> Tensor:
     """-(dF/dkappa) / q at x in [-pi, pi], by Gauss-Legendre quadrature.
 
-    It is the integral of exp(kappa (cos t - cos x)) (cos t - E[cos]) over t from x > 0 to pi, and odd in x. Where the
-    exponent is below -40 nothing is left to add.
+    It is the integral of exp(kappa (cos t - cos x)) (cos t - E[cos]) over t from x > 0 to pi, and odd in x. The part
+    where the exponent is below -40 is left out.
     """
     start = x.abs()
     stop = torch.acos((torch.cos(start) - 40 / kappa).clamp(min=-1.0))

@@ -165,6 +165,20 @@ def test_beta_derivatives_within_the_limits(a: float, b: float) -> None:
     assert slope.numpy()[inside].mean() == pytest.approx(expected.mean(), rel=3e-3)
 
 
+@pytest.mark.parametrize("a", [0.01, 0.1, 1.0, 8.0, 100.0, 1e5])
+def test_gamma_derivatives_have_three_digits_at_every_concentration(a: float) -> None:
+    leaf = torch.full((2000,), a, dtype=torch.float64, requires_grad=True)
+    z = rsample(td.Gamma, concentration=leaf, rate=torch.ones_like(leaf), generator=generator())
+    (slope,) = torch.autograd.grad(z.sum(), leaf)
+    z = z.detach().numpy()
+    u = special.gammainc(a, z)
+    inside = (u > 1e-4) & (u < 1 - 1e-4) & (z > 1e-250)
+    h = 1e-5 * a
+    expected = (special.gammaincinv(a + h, u) - special.gammaincinv(a - h, u)) / (2 * h)
+    assert inside.sum() > 1500
+    np.testing.assert_allclose(slope.numpy()[inside], expected[inside], rtol=1.5e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_logarithm_of_a_small_gamma_variable_is_right_or_refused(dtype: torch.dtype) -> None:
     for a in (0.03, 0.1, 0.3, 2.0):
