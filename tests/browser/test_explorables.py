@@ -32,6 +32,7 @@ PAGES = {
     "temperature": "chapters/08-gumbel-softmax",
     "convergence": "chapters/09-log-derivative",
     "baseline": "chapters/09-log-derivative",
+    "measure": "chapters/12-measure-valued",
 }
 PI, C = np.array([0.2, 0.3, 0.5]), np.array([0.0, 1.0, 2.0])
 SIGMAS = 4.5
@@ -525,6 +526,33 @@ def test_a_baseline_changes_the_variance_and_not_the_mean(opened: Open) -> None:
     assert heights[5436] == max(heights.values())
 
 
+# Chapter 12 -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["f(z) = z²", "f(z) = 1 for z > 50"])
+def test_pairs_estimate_the_derivative_of_a_jump_too(opened: Open, kind: str) -> None:
+    figure = opened("measure")
+    figure.get_by_role("button", name=kind).click()
+    source = np.random.RandomState(0)
+    w = np.sqrt(-2 * np.log1p(-source.random_sample(400)))
+    jumps = "50" in kind
+    f = (lambda z: (z > 50).astype(float)) if jumps else np.square
+    pairs = (f(12 + 42 * w) - f(12 - 42 * w)) / (42 * (2 * math.pi) ** 0.5)
+    exact = stats.norm(12, 42).pdf(50) if jumps else 24
+    column = "∂/∂μ, 400 pairs"
+    shows(cell(figure, "pairs", column), pairs)
+    assert number(cell(figure, "exact", column)) == pytest.approx(exact, rel=1e-3)
+    assert abs(pairs.mean() - exact) < SIGMAS * pairs.std(ddof=1) / 20
+    if jumps:
+        assert cell(figure, "pathwise", column) == "0"
+    else:
+        mean, error = pair(cell(figure, "pathwise", column))
+        assert error == pytest.approx(84 / 20, rel=0.2)
+        assert abs(mean - 24) < SIGMAS * 84 / 20
+    slider(figure, "distance w").press("Home")
+    assert "this is 0.00" in figure.locator(".explore-step").inner_text(), "both places are the mean"
+
+
 # Chapter 3 ------------------------------------------------------------------------------------------------------------
 
 
@@ -686,31 +714,6 @@ def test_sobol_points_leave_no_box_empty_and_have_smaller_errors(alone: Callable
         deviation = (((math.e**2 - 1) / 2) ** 2 - (math.e - 1) ** 4) ** 0.5 / 2 ** (power / 2)
         assert 13 < ((chance / deviation) ** 2).sum() < 91
     assert (net**2).mean() < (chance**2).mean() / 100
-    check_everywhere(figure)
-
-
-@pytest.mark.parametrize("kind", ["f(z) = z²", "f(z) = 1 for z > 50"])
-def test_pairs_estimate_the_derivative_of_a_jump_too(alone: Callable[..., Locator], kind: str) -> None:
-    figure = alone("measure")
-    figure.get_by_role("button", name=kind).click()
-    source = np.random.RandomState(0)
-    w = np.sqrt(-2 * np.log1p(-source.random_sample(400)))
-    jumps = "50" in kind
-    f = (lambda z: (z > 50).astype(float)) if jumps else np.square
-    pairs = (f(12 + 42 * w) - f(12 - 42 * w)) / (42 * (2 * math.pi) ** 0.5)
-    exact = stats.norm(12, 42).pdf(50) if jumps else 24
-    column = "∂/∂μ, 400 pairs"
-    shows(cell(figure, "pairs", column), pairs)
-    assert number(cell(figure, "exact", column)) == pytest.approx(exact, rel=1e-3)
-    assert abs(pairs.mean() - exact) < SIGMAS * pairs.std(ddof=1) / 20
-    if jumps:
-        assert cell(figure, "pathwise", column) == "0"
-    else:
-        mean, error = pair(cell(figure, "pathwise", column))
-        assert error == pytest.approx(84 / 20, rel=0.2)
-        assert abs(mean - 24) < SIGMAS * 84 / 20
-    slider(figure, "distance w").press("Home")
-    assert "this is 0.00" in figure.locator(".explore-step").inner_text(), "both places are the mean"
     check_everywhere(figure)
 
 

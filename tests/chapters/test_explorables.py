@@ -32,8 +32,19 @@ from render.bundle import bundle, explorables
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPLORE = ROOT / "assets" / "explore"
-FIGURES = ["baseline", "bent", "convergence", "funnel", "latent", "passes", "pathwise", "race", "temperature"]
-WAITING = {"chooser": "18", "measure": "12", "sobol": "11"}  # finished, but their chapters are not
+FIGURES = [
+    "baseline",
+    "bent",
+    "convergence",
+    "funnel",
+    "latent",
+    "measure",
+    "passes",
+    "pathwise",
+    "race",
+    "temperature",
+]
+WAITING = {"chooser": "18", "sobol": "11"}  # finished, but their chapters are not
 PI, C = [0.2, 0.3, 0.5], [0.0, 1.0, 2.0]
 HERMITE_NODES, HERMITE_WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 HERMITE_WEIGHTS = HERMITE_WEIGHTS / HERMITE_WEIGHTS.sum()
