@@ -1,6 +1,6 @@
 """The explorable figures in a browser: the numbers that a page shows are right, and every reader can work them.
 
-The draws are those of numpy.random.RandomState, so each printed estimate is compared with one computed here, to its
+The random numbers are those of numpy.random.RandomState, so each printed estimate is compared with one computed here, to its
 last digit; that these estimates are right is a matter of standard errors, at most 4.5 of them.
 """
 
