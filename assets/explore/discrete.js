@@ -99,3 +99,14 @@ export function gaussLegendre(count) {
   }
   return { nodes, weights };
 }
+
+/** The probabilities of the pixels for a code z: a layer of tanh units, a linear layer, and the logistic function. */
+export function decode({ hidden, pixels }, z) {
+  const units = linear(hidden, z).map(Math.tanh);
+  return linear(pixels, units).map((logit) => 1 / (1 + Math.exp(-logit)));
+}
+
+/** A linear layer, whose weights are stored row after row. */
+function linear({ weights, bias }, x) {
+  return bias.map((b, row) => x.reduce((sum, value, column) => sum + weights[row * x.length + column] * value, b));
+}

@@ -40,8 +40,8 @@ export function funnel(svg, width, { kind, runs, at, title, left, low = EXACT - 
   inside.append("polygon").attr("class", `explore-band is-${kind}`).attr("points", points([...edge(1), ...edge(-1).reverse()]));
   line(inside, "explore-exact", [scales.x(FEWEST), scales.y(EXACT)], [scales.x(MOST), scales.y(EXACT)]);
   const path = (run) => COUNTS.slice(0, at + 1).map((count, i) => [scales.x(count), scales.y(run[kind][i])]);
-  runs.forEach((run, i) => curve(inside, `explore-line is-${kind}`, path(run)).classed("is-past", i > 0));
-  curve(inside, `explore-line is-${kind}`, path(runs[0])).classed("is-first", true);
+  for (const run of runs.slice(1)) curve(inside, `explore-line is-past is-${kind}`, path(run));
+  curve(inside, `explore-line is-${kind}`, path(runs[0]));
   const here = scales.x(COUNTS[at]);
   line(inside, "explore-here", [here, scales.y.range()[0]], [here, scales.y.range()[1]]);
   disc(inside, `explore-dot is-${kind}`, [here, scales.y(runs[0][kind][at])], 5);

@@ -56,8 +56,8 @@ export default function measure(element) {
   function update() {
     const { kind, sigma, w } = state;
     const { f, slope, exact } = FUNCTIONS[kind];
-    const term = (one) => {
-      const { minus, plus, factor } = meanPair(MU, sigma, one);
+    const term = (distance) => {
+      const { minus, plus, factor } = meanPair(MU, sigma, distance);
       return factor * (f(plus) - f(minus));
     };
     const slopes = estimate(noise.map((eps) => slope(MU + sigma * eps)));
@@ -66,11 +66,11 @@ export default function measure(element) {
     const digits = kind === "square" ? 2 : 5;
     table.set([[written(pairs)], [written(slopes)], [fixed(exact(sigma), digits)]]);
     const { minus, plus, factor } = meanPair(MU, sigma, w);
-    words.text(
+    const one =
       `One pair: z⁻ = ${fixed(minus, 1)} and z⁺ = ${fixed(plus, 1)}, and f(z⁺) − f(z⁻) = ${fixed(f(plus) - f(minus), 0)}. ` +
-        `Times 1/(σ√(2π)) = ${fixed(factor, 5)}, this is ${fixed(term(w), digits)}.`,
-    );
-    spoken.say(`${FUNCTIONS[kind].name}, sigma ${sigma}: pairs ${written(pairs)}, pathwise ${written(slopes)}, exact ${fixed(exact(sigma), digits)}.`);
+      `Times 1/(σ√(2π)) = ${fixed(factor, 5)}, this is ${fixed(term(w), digits)}.`;
+    words.text(one);
+    spoken.say(`${one} All pairs give ${written(pairs)}, the pathwise estimator ${written(slopes)}. The exact value is ${fixed(exact(sigma), digits)}.`);
     for (const name of Object.keys(FUNCTIONS)) keys.select(`[data-kind=${name}]`).attr("aria-pressed", name === kind);
     picture.update();
   }

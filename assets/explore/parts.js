@@ -3,6 +3,7 @@ import { axisBottom, axisLeft, scaleLinear, scaleLog, select } from "./vendor/d3
 
 const MINUS = "\u2212";
 const PAUSE = 600; // ms without a change before the summary is spoken
+const ROOM = 6; // to the right of a chart, for a dot at its edge
 const MARGIN = { left: 38, right: 12, top: 26, bottom: 40 }; // of a chart: room for its axes and its title
 
 /** A number with that many digits after the point, and a real minus sign. */
@@ -94,7 +95,7 @@ export function chart(svg, { left = 0, top = 0, width, height, title, x, y }) {
   const up = scale(y).range([top + height - (x.name ? MARGIN.bottom : MARGIN.bottom - 18), top + MARGIN.top]);
   const [foot, head] = up.range();
   const inside = svg.append("svg").attr("class", "explore-inside").attr("x", across.range()[0]).attr("y", head);
-  const [wide, high] = [across.range()[1] - across.range()[0], foot - head];
+  const [wide, high] = [across.range()[1] - across.range()[0] + ROOM, foot - head];
   inside.attr("width", wide).attr("height", high).attr("viewBox", `${across.range()[0]} ${head} ${wide} ${high}`);
   const below = svg.append("g").attr("class", "explore-axis").attr("transform", `translate(0,${foot})`);
   const written = (axis) => (value) => (axis.format ?? String)(value).replace("-", MINUS);
@@ -104,6 +105,21 @@ export function chart(svg, { left = 0, top = 0, width, height, title, x, y }) {
   if (title) label(svg, "", [left, top + 14], title);
   if (x.name) label(svg, "is-middle", [(across.range()[0] + across.range()[1]) / 2, top + height - 6], x.name);
   return { x: across, y: up, inside };
+}
+
+/** Lets a finger or the mouse take a group of a drawing: `move([x, y])` gets each place to which it is taken. */
+export function draggable(svg, group, move) {
+  // touch-action does not reach into an SVG in every browser; without this a finger would scroll the page
+  group.on("touchstart", (event) => event.preventDefault(), { passive: false });
+  group.on("pointerdown", (event) => {
+    event.preventDefault();
+    svg.node().setPointerCapture(event.pointerId);
+    svg.on("pointermove", (moved) => {
+      const box = svg.node().getBoundingClientRect();
+      move([moved.clientX - box.left, moved.clientY - box.top]);
+    });
+    svg.on("pointerup pointercancel", () => svg.on("pointermove pointerup pointercancel", null));
+  });
 }
 
 /** A row for sliders and buttons. */

@@ -6,7 +6,7 @@ const [MU, SIGMA] = [12, 42];
 const BOX = { width: 100, height: 54 };
 const WIDE = 560; // from here on, the graph lies: there is room for its labels between four boxes
 const HEIGHTS = { lying: 196, upright: 372 };
-const PLACES = { sigma: [0, 0], s: [1, 0], eps: [1, 1], z: [2, 0], mu: [2, 1], y: [3, 0] }; // along the chain, and beside it
+const PLACES = { sigma: [0, 0], s: [1, 0], eps: [1, 1], z: [2, 0], mu: [2, 1], y: [3, 0] }; // along the chain, and next to it
 const FORMULAS = { sigma: "σ", eps: "ε", s: "s = σε", mu: "μ", z: "z = μ + s", y: "y = z²" };
 const SYMBOLS = { sigma: "σ", mu: "μ" };
 const STEP = { leaves: 0, s: 1, z: 2, y: 3, seed: 4, dz: 5, add: 6, dsigma: 7 };
@@ -122,7 +122,7 @@ export default function steps(element) {
     }
   }
 
-  /** An arrow between two boxes, beside the middle: forward to the left of its way or above it, backward on the other side. */
+  /** An arrow between two boxes: forward to the left of the line between their centres or above it, backward on the other side. */
   function edge(svg, [x0, y0], [x1, y1], way, { shown, fresh, text }) {
     const group = svg.append("g").attr("class", `explore-edge is-${way}`).classed("is-shown", shown).classed("is-fresh", fresh);
     const aside = way === "forward" ? -9 : 9;

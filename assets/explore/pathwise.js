@@ -1,7 +1,7 @@
 // Chapter 1: the same noise at every mu and sigma, and what each sample contributes to both estimators of both derivatives.
 import { axisBottom, scaleLinear } from "./vendor/d3.js";
 import { estimate, normalDensity, normalScore, sineGradient, sinePathwise } from "./maths.js";
-import { body, button, controls, disc, drawing, fixed, label, line, numbers, plusMinus, points, slider, summary } from "./parts.js";
+import { body, button, controls, disc, draggable, drawing, fixed, label, line, numbers, plusMinus, points, slider, summary } from "./parts.js";
 import { normals, uniformSource } from "./random.js";
 
 const COUNT = 50;
@@ -43,7 +43,6 @@ export default function pathwise(element) {
   const rows = [["is-pathwise", "pathwise"], ["is-score", "score function"], ["", "exact"]];
   const table = numbers(root, `Estimates from ${COUNT} samples`, ["∂/∂μ", "∂/∂σ"], rows);
   const spoken = summary(root);
-  picture.svg.on("pointerdown", grab);
   drawNoise();
   update();
 
@@ -134,26 +133,16 @@ export default function pathwise(element) {
     disc(group, "explore-touch", [0, 0], 16);
     disc(group, "", [0, 0], 7);
     group.append("text").attr("x", name === "mu" ? -8 : 8).attr("y", -10).attr("class", name === "mu" ? "is-end" : "").text(text);
-    // touch-action does not reach into an SVG in every browser; without this a finger would scroll the page
-    group.on("touchstart", (event) => event.preventDefault(), { passive: false });
+    draggable(picture.svg, group, ([x]) => drag(name, x));
     return group;
   }
 
-  function grab(event) {
-    const name = event.target.closest("[data-handle]")?.dataset.handle;
-    if (!name) return;
-    event.preventDefault();
-    const svg = picture.svg.node();
-    svg.setPointerCapture(event.pointerId);
-    picture.svg.on("pointermove", (moved) => {
-      const box = svg.getBoundingClientRect();
-      const z = scales(box.width).place.invert(moved.clientX - box.left);
-      const { min, max } = RANGES[name];
-      const value = Math.min(max, Math.max(min, name === "mu" ? z : z - state.mu));
-      state[name] = Math.round(value * 100) / 100;
-      sliders[name].set(state[name]);
-      update();
-    });
-    picture.svg.on("pointerup pointercancel", () => picture.svg.on("pointermove pointerup pointercancel", null));
+  function drag(name, x) {
+    const z = scales(picture.svg.node().getBoundingClientRect().width).place.invert(x);
+    const { min, max } = RANGES[name];
+    const value = Math.min(max, Math.max(min, name === "mu" ? z : z - state.mu));
+    state[name] = Math.round(value * 100) / 100;
+    sliders[name].set(state[name]);
+    update();
   }
 }

@@ -214,7 +214,7 @@ def test_from_a_file_an_explorable_runs_and_its_edges_have_their_colours(open_fi
     assert {style["stroke"] for style in styles["forward"]} == {styles["colours"]["pathwise"]}
     assert {style["stroke"] for style in styles["backward"]} == {styles["colours"]["score"]}
     assert {style["dashes"] for style in styles["forward"]} == {"none"}
-    assert {style["dashes"] for style in styles["backward"]} == {"4px, 3px"}
+    assert {style["dashes"] for style in styles["backward"]} == {"7px, 4px"}
 
 
 def test_a_cross_reference_jumps_and_shows_the_equation_before(page: Page, book: str) -> None:

@@ -1,11 +1,12 @@
 """The explorable figures in a browser: the numbers that a page shows are right, and every reader can work them.
 
-The draws are those of numpy.random.RandomState, so each printed estimate is compared with one computed here, to its
+The random numbers are those of numpy.random.RandomState, so each printed estimate is compared with one computed here, to its
 last digit; that these estimates are right is a matter of standard errors, at most 4.5 of them.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -24,12 +25,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "funnel": "index",
     "pathwise": "chapters/01-general-idea",
+    "latent": "chapters/03-vae",
     "passes": "chapters/05-backpropagation",
     "bent": "chapters/06-straight-through",
     "race": "chapters/07-gumbel-max",
     "temperature": "chapters/08-gumbel-softmax",
     "convergence": "chapters/09-log-derivative",
     "baseline": "chapters/09-log-derivative",
+    "measure": "chapters/12-measure-valued",
 }
 PI, C = np.array([0.2, 0.3, 0.5]), np.array([0.0, 1.0, 2.0])
 SIGMAS = 4.5
@@ -523,6 +526,76 @@ def test_a_baseline_changes_the_variance_and_not_the_mean(opened: Open) -> None:
     assert heights[5436] == max(heights.values())
 
 
+# Chapter 12 -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["f(z) = z²", "f(z) = 1 for z > 50"])
+def test_pairs_estimate_the_derivative_of_a_jump_too(opened: Open, kind: str) -> None:
+    figure = opened("measure")
+    figure.get_by_role("button", name=kind).click()
+    source = np.random.RandomState(0)
+    w = np.sqrt(-2 * np.log1p(-source.random_sample(400)))
+    jumps = "50" in kind
+    f = (lambda z: (z > 50).astype(float)) if jumps else np.square
+    pairs = (f(12 + 42 * w) - f(12 - 42 * w)) / (42 * (2 * math.pi) ** 0.5)
+    exact = stats.norm(12, 42).pdf(50) if jumps else 24
+    column = "∂/∂μ, 400 pairs"
+    shows(cell(figure, "pairs", column), pairs)
+    assert number(cell(figure, "exact", column)) == pytest.approx(exact, rel=1e-3)
+    assert abs(pairs.mean() - exact) < SIGMAS * pairs.std(ddof=1) / 20
+    if jumps:
+        assert cell(figure, "pathwise", column) == "0"
+    else:
+        mean, error = pair(cell(figure, "pathwise", column))
+        assert error == pytest.approx(84 / 20, rel=0.2)
+        assert abs(mean - 24) < SIGMAS * 84 / 20
+    slider(figure, "distance w").press("Home")
+    assert "this is 0.00" in figure.locator(".explore-step").inner_text(), "both places are the mean"
+
+
+# Chapter 3 ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_point_of_the_latent_plane_is_decoded(page: Page, opened: Open) -> None:
+    source = (ROOT / "assets" / "explore" / "latent-weights.js").read_text(encoding="utf-8")
+    stored = {name: np.array(json.loads(text)) for name, text in re.findall(r"const (\w+) = (\[[-\d,]+\]);", source)}
+    codes = stored["CODES"].reshape(-1, 2) / 100
+    figure = opened("latent")
+
+    def check() -> np.ndarray:
+        z = np.array([number(slider(figure, name).get_attribute("aria-valuetext") or "") for name in ("z 1", "z 2")])
+        units = np.tanh(stored["HIDDEN_WEIGHTS"].reshape(64, 2) @ z / 100 + stored["HIDDEN_BIAS"] / 100)
+        logits = stored["PIXEL_WEIGHTS"].reshape(64, 64) @ units / 100 + stored["PIXEL_BIAS"] / 100
+        expected = 1 / (1 + np.exp(-logits))
+        shown = figure.locator(".explore-pixel").evaluate_all(
+            "all => all.map((p) => Number(p.getAttribute('fill-opacity')))"
+        )
+        np.testing.assert_allclose(shown, expected, atol=6e-4)
+        line = figure.locator(".explore-step").inner_text()
+        found = re.search(r"expects ([\d.]+) of 64 pixels to be on. The nearest code is that of a (\d)", line)
+        assert found, line
+        assert float(found[1]) == pytest.approx(expected.sum(), abs=0.051)
+        near = np.hypot(*(codes - z).T)
+        assert int(found[2]) in stored["LABELS"][near < near.min() + 1e-9]
+        return z
+
+    start = check()
+    slider(figure, "z 1").press("ArrowRight")
+    assert check() == pytest.approx(start + np.array([0.05, 0]))
+    box = figure.locator("[data-handle=z] .explore-touch").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 40, steps=4)
+    page.mouse.up()
+    moved = check() - start
+    assert moved[0] > 0.8
+    assert moved[1] < -0.5
+    figure.get_by_role("button", name="Code of a picture").click()
+    assert check() == pytest.approx(codes[0], abs=0.026)
+
+
 # Chapter 6 ------------------------------------------------------------------------------------------------------------
 
 
@@ -641,31 +714,6 @@ def test_sobol_points_leave_no_box_empty_and_have_smaller_errors(alone: Callable
         deviation = (((math.e**2 - 1) / 2) ** 2 - (math.e - 1) ** 4) ** 0.5 / 2 ** (power / 2)
         assert 13 < ((chance / deviation) ** 2).sum() < 91
     assert (net**2).mean() < (chance**2).mean() / 100
-    check_everywhere(figure)
-
-
-@pytest.mark.parametrize("kind", ["f(z) = z²", "f(z) = 1 for z > 50"])
-def test_pairs_estimate_the_derivative_of_a_jump_too(alone: Callable[..., Locator], kind: str) -> None:
-    figure = alone("measure")
-    figure.get_by_role("button", name=kind).click()
-    source = np.random.RandomState(0)
-    w = np.sqrt(-2 * np.log1p(-source.random_sample(400)))
-    jumps = "50" in kind
-    f = (lambda z: (z > 50).astype(float)) if jumps else np.square
-    pairs = (f(12 + 42 * w) - f(12 - 42 * w)) / (42 * (2 * math.pi) ** 0.5)
-    exact = stats.norm(12, 42).pdf(50) if jumps else 24
-    column = "∂/∂μ, 400 pairs"
-    shows(cell(figure, "pairs", column), pairs)
-    assert number(cell(figure, "exact", column)) == pytest.approx(exact, rel=1e-3)
-    assert abs(pairs.mean() - exact) < SIGMAS * pairs.std(ddof=1) / 20
-    if jumps:
-        assert cell(figure, "pathwise", column) == "0"
-    else:
-        mean, error = pair(cell(figure, "pathwise", column))
-        assert error == pytest.approx(84 / 20, rel=0.2)
-        assert abs(mean - 24) < SIGMAS * 84 / 20
-    slider(figure, "distance w").press("Home")
-    assert "this is 0.00" in figure.locator(".explore-step").inner_text(), "both places are the mean"
     check_everywhere(figure)
 
 

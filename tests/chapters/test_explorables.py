@@ -24,6 +24,7 @@ import yaml
 from bs4 import BeautifulSoup
 from py_mini_racer import MiniRacer
 from scipy import integrate, stats
+from sklearn.datasets import load_digits
 
 from helpers import Estimate, estimate_gradient, reparametrize
 from helpers.estimators import Pathwise
@@ -31,8 +32,19 @@ from render.bundle import bundle, explorables
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPLORE = ROOT / "assets" / "explore"
-FIGURES = ["baseline", "bent", "convergence", "funnel", "passes", "pathwise", "race", "temperature"]
-WAITING = {"chooser": "18", "measure": "12", "sobol": "11"}  # finished, but their chapters are not
+FIGURES = [
+    "baseline",
+    "bent",
+    "convergence",
+    "funnel",
+    "latent",
+    "measure",
+    "passes",
+    "pathwise",
+    "race",
+    "temperature",
+]
+WAITING = {"chooser": "18", "sobol": "11"}  # finished, but their chapters are not
 PI, C = [0.2, 0.3, 0.5], [0.0, 1.0, 2.0]
 HERMITE_NODES, HERMITE_WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 HERMITE_WEIGHTS = HERMITE_WEIGHTS / HERMITE_WEIGHTS.sum()
@@ -329,12 +341,51 @@ def test_straight_through_of_a_bent_function(run: Run, a: float) -> None:
         assert expected == pytest.approx(1 + a * (2 * p - 1)), "as the chapter says"
 
 
+@pytest.fixture(scope="module")
+def exported() -> dict[str, torch.Tensor]:
+    """The arrays of latent-weights.js, as real numbers."""
+    source = (EXPLORE / "latent-weights.js").read_text(encoding="utf-8")
+    found = re.findall(r"^export const (\w+) = (\[[-\d,]+\]);$", source, flags=re.M)
+    return {name: torch.tensor(json.loads(numbers), dtype=torch.float64) / 100 for name, numbers in found}
+
+
+def test_the_decoder_is_that_of_torch(run: Run, exported: dict[str, torch.Tensor]) -> None:
+    layers = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64)).double()
+    names = ("HIDDEN_WEIGHTS", "HIDDEN_BIAS", "PIXEL_WEIGHTS", "PIXEL_BIAS")
+    torch.nn.utils.vector_to_parameters(torch.cat([exported[name] for name in names]), layers.parameters())
+    hidden, pixels = (
+        json.dumps({"weights": exported[f"{part}_WEIGHTS"].tolist(), "bias": exported[f"{part}_BIAS"].tolist()})
+        for part in ("HIDDEN", "PIXEL")
+    )
+    for z in ([0.0, 0.0], [1.5, -0.75], [-2.5, 2.5]):
+        found = run(f"decode({{hidden: {hidden}, pixels: {pixels}}}, {z})")
+        np.testing.assert_allclose(found, layers(torch.tensor(z, dtype=torch.float64)).sigmoid().detach(), rtol=1e-9)
+
+
+def test_the_exported_codes_decode_to_the_held_out_digits(exported: dict[str, torch.Tensor]) -> None:
+    """At its code, each digit is far more likely than under the best model with independent pixels."""
+    digits = load_digits()
+    is_held_out = np.arange(len(digits.data)) % 6 == 0
+    images = torch.tensor(digits.data >= 8, dtype=torch.float64)
+    held_out, training = images[is_held_out], images[~is_held_out]
+    assert (exported["LABELS"] * 100).round().tolist() == digits.target[is_held_out].tolist()
+    units = torch.tanh(
+        exported["CODES"].view(-1, 2) @ exported["HIDDEN_WEIGHTS"].view(64, 2).T + exported["HIDDEN_BIAS"]
+    )
+    logits = units @ exported["PIXEL_WEIGHTS"].view(64, 64).T + exported["PIXEL_BIAS"]
+
+    def log_likelihood(logits: torch.Tensor) -> float:
+        return (held_out * logits - torch.nn.functional.softplus(logits)).sum(-1).mean().item()
+
+    assert log_likelihood(logits) > log_likelihood(training.mean(0).clamp(1e-3, 1 - 1e-3).logit()) + 5
+
+
 # Files and markup -----------------------------------------------------------------------------------------------------
 
 
 def test_what_a_page_loads_is_light() -> None:
     """The script of the pages of render/, as a server sends it; it comes when the page has been drawn."""
-    assert len(gzip.compress(bundle().encode())) < 45_000
+    assert len(gzip.compress(bundle().encode())) < 50_000
     assert len(gzip.compress((EXPLORE / "explore.css").read_bytes())) < 5_000
 
 
@@ -429,6 +480,29 @@ def test_only_a_page_with_an_explorable_loads_the_script(render_page: Callable[.
     assert not re.search(r"^(import|export)\b", bundle, re.MULTILINE), "a page from a file may not load modules"
     names = {path.relative_to(EXPLORE).as_posix() for path in EXPLORE.rglob("*.js")} - {"start.js"}
     assert set(re.findall(r'^modules\["([^"]+)"\] = ', bundle, re.MULTILINE)) == names
+
+
+TREE = """
+::: {.explorable data-explore="chooser"}
+**One question at a time.**
+
+- **Is $z$ discrete?**
+    - Yes: **Can you accept a bias?**
+        - Yes: *Relax* it.
+        - No: Sum it.
+    - No: Pathwise.
+:::
+"""
+
+
+def test_a_list_inside_a_block_stays_a_list(render_page: Callable[..., Any], tmp_path: Path) -> None:
+    done = render_page(TREE)
+    assert done.returncode == 0, done.stderr
+    page = BeautifulSoup((tmp_path / "out" / "second.html").read_text(encoding="utf-8"), "html5lib")
+    (question,) = page.select("div.explorable > ul > li")
+    answers = [item.get_text(" ", strip=True).split(":")[0] for item in question.select(":scope > ul > li")]
+    assert answers == ["Yes", "No"]
+    assert len(question.select(":scope > ul > li > ul > li")) == 2
 
 
 @pytest.mark.parametrize(
