@@ -64,7 +64,7 @@ class Estimator(ABC):
             noise = self.noise(values, n, generator)
             gradients = self.gradients(objective(f, values), noise, values)
             if isinstance(f, WithParams):
-                own = partial_derivatives(f, self.samples(noise, values), values, n)
+                own = partial_derivatives(f, self.samples(noise, values), values, n, self.of_values)
                 gradients = {name: g + own[name] for name, g in gradients.items()}
         return gradients
 
@@ -93,6 +93,10 @@ class Estimator(ABC):
     @abstractmethod
     def samples(self, noise: Any, params: Gradients) -> Tensor:
         """The samples of q_phi at this noise, without a graph; those that belong to one gradient are adjacent."""
+
+    def of_values(self, values: Tensor, z: Tensor, params: Gradients) -> Tensor:
+        """What is differentiated, computed from the values of f at the samples z: here those values themselves."""
+        return values
 
     def numbers(self, params: Gradients) -> int:
         """The size of the largest tensor that one gradient needs."""
@@ -255,12 +259,17 @@ def _differ(rows: Tensor, total: Tensor) -> bool:
     return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max()).any())
 
 
-def partial_derivatives(f: WithParams, z: Tensor, params: Gradients, n: int) -> Gradients:
-    """The partial derivative of f(z, params) with respect to params, averaged over the samples of each gradient."""
+def partial_derivatives(
+    f: WithParams,
+    z: Tensor,
+    params: Gradients,
+    n: int,
+    of_values: Callable[[Tensor, Tensor, Gradients], Tensor],
+) -> Gradients:
+    """The partial derivative of what `of_values` makes of f(z, params), averaged over the samples of each gradient."""
     leaves = own_leaves(params)
     values = values_of(lambda x: f(x, leaves), z, next(iter(params.values())).dtype)
     if not values.requires_grad:
         return {name: value.new_zeros(n, *value.shape) for name, value in params.items()}
-    return {
-        name: rows.reshape(n, -1, *rows.shape[1:]).mean(1) for name, rows in rows_of_jacobian(values, leaves).items()
-    }
+    rows = rows_of_jacobian(of_values(values, z, params), leaves)
+    return {name: row.reshape(n, -1, *row.shape[1:]).mean(1) for name, row in rows.items()}

@@ -23,6 +23,7 @@ from helpers.estimators.base import (
     objective,
     own_leaves,
 )
+from helpers.estimators.bounds import Bound
 from helpers.estimators.families import Family
 from helpers.estimators.score_function import ScoreFunction
 from helpers.randomness import Noise
@@ -124,6 +125,8 @@ class ControlVariate(Estimator):
 
     def __post_init__(self) -> None:
         validate.instance("estimator", self.estimator, Estimator, "an estimator of helpers.estimators")
+        if isinstance(self.estimator, Bound):
+            raise TypeError(f"estimator must estimate the gradient of E[f(z)], not of a bound, got {self.estimator}")
         for name in ("h", "expectation"):
             validate.instance(name, getattr(self, name), Callable, "a function")
         if isinstance(self.h, WithParams):

@@ -98,11 +98,11 @@ class Pathwise(Estimator):
         sampler = reparametrization_of(self.sampler)
         if sampler is not None:
             leaves = one_copy_per_sample(params, len(noise), {}, noise.dim() - 1)
-            values = _with_graph(f(sampler.at(noise, **(sampler.checked(**params) | leaves))))
+            values = with_graph(f(sampler.at(noise, **(sampler.checked(**params) | leaves))))
             return gradients_of_copies(values, torch.ones_like(values), leaves, params)
         leaves, z = noise
         end = z.detach().requires_grad_(z.requires_grad)  # first to the samples, then through the sampler
-        values = _with_graph(f(end))
+        values = with_graph(f(end))
         (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
         if self._is_family and not families.is_class(self.sampler):
             return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves)
@@ -155,7 +155,8 @@ class Pathwise(Estimator):
         )
 
 
-def _with_graph(values: Tensor) -> Tensor:
+def with_graph(values: Tensor) -> Tensor:
+    """The values of f, or ValueError where they carry no graph back to the samples."""
     if not values.requires_grad:
         raise ValueError(
             "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not differentiable. "

@@ -15,6 +15,7 @@ from helpers import estimate_gradient, reparametrize
 from helpers.estimators import Pathwise, ScoreFunction
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
 from helpers.estimators.binary import ARM, REBAR, RELAX, DisARM, bernoulli_reinmax
+from helpers.estimators.bounds import STL, VIMCO, DReG, ImportanceWeighted
 from helpers.estimators.control_variates import ControlVariate, LeaveOneOut
 from helpers.estimators.measure_valued import MeasureValued
 from helpers.implicit import normal_mixture, rsample, truncated_normal, von_mises
@@ -50,6 +51,10 @@ ESTIMATORS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
     "DisARM": (DisARM(), LOGITS),
     "REBAR": (REBAR(0.5), LOGITS),
     "RELAX": (RELAX(control), LOGITS),
+    "ImportanceWeighted": (ImportanceWeighted(td.Normal, 3), LOC_SCALE),
+    "STL": (STL(td.Normal), LOC_SCALE),
+    "DReG": (DReG(td.Normal, 3), LOC_SCALE),
+    "VIMCO": (VIMCO(td.Bernoulli, 3), LOGITS),
     "ReinMax": (Pathwise(bernoulli_reinmax), LOGITS),
     "truncated normal": (Pathwise(partial(truncated_normal, low=-1.0, high=3.0)), MU_SIGMA),
     "von Mises": (
