@@ -1,0 +1,110 @@
+"""What the training of policies and language models puts into a score-function loss: returns, advantages, penalties.
+
+Each function works on rewards or log-probabilities that are already there and knows nothing of the model they came
+from. A policy-gradient loss is `-(log_prob * advantage).mean()`, where the advantage is a weight without a gradient.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from helpers import validate
+
+
+def returns_to_go(rewards: Tensor, gamma: float = 1.0) -> Tensor:
+    """G_t = sum over s >= t of gamma^(s - t) r_s along the last axis: what was earned from step t on.
+
+    `rewards` is a floating tensor of shape (..., T) and `gamma` lies in [0, 1]. The result has the shape of `rewards`
+    and no graph, because it is the weight of the score of step t. Raises TypeError or ValueError for other arguments.
+    Source: Sutton et al. 2000; Williams 1992.
+    """
+    rewards = _along_an_axis("rewards", rewards, 1)
+    (discount,) = validate.tensors(gamma=gamma)
+    validate.probability("gamma", discount)
+    returns = rewards.clone()
+    for t in range(rewards.shape[-1] - 2, -1, -1):
+        returns[..., t] += gamma * returns[..., t + 1]
+    return returns
+
+
+def leave_one_out(rewards: Tensor) -> Tensor:
+    """r_i minus the mean of the other k - 1 rewards of the group: the advantages of RLOO, which keep the gradient.
+
+    `rewards` is a floating tensor of shape (..., k) with k >= 2, one group along the last axis. The result has the same
+    shape and no graph. A sample does not enter its own baseline, so the policy gradient stays unbiased. Raises
+    TypeError or ValueError for other arguments. Source: Kool, van Hoof and Welling 2019; Ahmadian et al. 2024.
+    """
+    rewards = _along_an_axis("rewards", rewards, 2)
+    k = rewards.shape[-1]
+    return (rewards - rewards.mean(-1, keepdim=True)) * (k / (k - 1))
+
+
+def group_normalized(rewards: Tensor, eps: float = 1e-4) -> Tensor:
+    """(r_i - mean) / (s + eps) within the group, where s is its standard deviation: the advantages of GRPO.
+
+    `rewards` is a floating tensor of shape (..., k) with k >= 2, one group along the last axis; s divides by k - 1, as
+    common implementations do; `eps` > 0. The result has the same shape and no graph. **Biased**: for 0/1 rewards each
+    prompt's gradient is multiplied by a number > 0 that depends on its chance of success, and for graded rewards the
+    direction changes as well. Raises TypeError or ValueError for other arguments. Source: Shao et al. 2024.
+    """
+    rewards = _along_an_axis("rewards", rewards, 2)
+    (floor,) = validate.tensors(eps=eps)
+    validate.positive("eps", floor)
+    return (rewards - rewards.mean(-1, keepdim=True)) / (rewards.std(-1, keepdim=True) + eps)
+
+
+def clipped_objective(log_ratio: Tensor, advantage: Tensor, clip: float = 0.2) -> Tensor:
+    """min(w A, clamp(w, 1 - clip, 1 + clip) A) with w = exp(log_ratio): PPO's objective for each action, to maximise.
+
+    `log_ratio` is log pi_new - log pi_old of the actions, which were drawn from pi_old; the gradient passes through it
+    alone. `advantage` has as many axes and broadcasts with it; `clip` lies in (0, 1). At w = 1 the gradient is that of
+    the score function. It is zero where A > 0 and w > 1 + clip, and where A < 0 and w < 1 - clip. Raises TypeError or
+    ValueError for other arguments, and where a ratio overflows. Source: Schulman et al. 2017.
+    """
+    _tensor("log_ratio", log_ratio)
+    _tensor("advantage", advantage)
+    log_ratio, advantage = validate.tensors(log_ratio=log_ratio, advantage=advantage)
+    if log_ratio.dim() != advantage.dim():
+        shapes = f"{tuple(log_ratio.shape)}, got {tuple(advantage.shape)}"
+        raise ValueError(f"advantage must have as many axes as log_ratio, shape {shapes}")
+    validate.broadcast({"log_ratio": log_ratio.shape, "advantage": advantage.shape})
+    (width,) = validate.tensors(clip=clip)
+    validate.within("clip", width, 0.0, 1.0, "in (0, 1)")
+    largest = math.log(torch.finfo(log_ratio.dtype).max)
+    validate.within("log_ratio", log_ratio, -math.inf, largest, f"below {largest:.4g}, where exp overflows")
+    ratio, advantage = log_ratio.exp(), advantage.detach()
+    return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+
+
+def kl_estimates(log_q: Tensor, log_p: Tensor) -> dict[str, Tensor]:
+    """k1 = -log r, k2 = (log r)^2 / 2 and k3 = r - 1 - log r with r = p(x) / q(x): estimates of KL(q || p), x ~ q.
+
+    `log_q` and `log_p` are log-probabilities of the same x, of the same shape, as is each result. k1 and k3 have the
+    mean KL(q || p), k2 only nearly; k3 is never negative. The *gradients* of these losses are something else: on
+    average, for x drawn and held fixed, that of k1 is 0, that of k2 is the gradient of KL(q || p) and that of k3 is the
+    gradient of KL(p || q). Raises TypeError or ValueError for other arguments, and where r overflows.
+    Source: Schulman 2020; Tang and Munos 2025.
+    """
+    _tensor("log_q", log_q)
+    _tensor("log_p", log_p)
+    log_q, log_p = validate.tensors(log_q=log_q, log_p=log_p)
+    if log_q.shape != log_p.shape:
+        raise ValueError(f"log_p must have the shape of log_q, shape {tuple(log_q.shape)}, got {tuple(log_p.shape)}")
+    log_r = log_p - log_q
+    largest = math.log(torch.finfo(log_r.dtype).max)
+    validate.within("log_p - log_q", log_r, -math.inf, largest, f"below {largest:.4g}, where exp overflows")
+    return {"k1": -log_r, "k2": log_r**2 / 2, "k3": torch.expm1(log_r) - log_r}
+
+
+def _tensor(name: str, value: object) -> None:
+    validate.instance(name, value, Tensor, "a tensor")
+
+
+def _along_an_axis(name: str, value: Tensor, smallest: int) -> Tensor:
+    """The tensor without its graph, or an error unless its last axis has at least `smallest` elements."""
+    _tensor(name, value)
+    (checked,) = validate.tensors(**{name: value})
+    if checked.dim() == 0 or checked.shape[-1] < smallest:
+        raise ValueError(f"{name} must have a last axis of at least {smallest}, got shape {tuple(checked.shape)}")
+    return checked.detach()
