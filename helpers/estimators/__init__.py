@@ -3,6 +3,17 @@
 from helpers.estimators.base import Estimator, Gradients, Objective, Params, WithParams
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
 from helpers.estimators.binary import ARM, REBAR, RELAX, DisARM, bernoulli_reinmax
+from helpers.estimators.categorical import (
+    AntitheticPair,
+    LocalExpectation,
+    Subset,
+    WithoutReplacement,
+    categorical_reinmax,
+    categorical_straight_through,
+    gumbel_rao,
+    gumbel_top_k,
+    relaxed_top_k,
+)
 from helpers.estimators.control_variates import ControlVariate, LeaveOneOut, best_baseline, quadratic, values_and_scores
 from helpers.estimators.measure_valued import TRIPLES, MeasureValued
 from helpers.estimators.pathwise import Pathwise
@@ -15,21 +26,30 @@ __all__ = [
     "RELAX",
     "TRIPLES",
     "Antithetic",
+    "AntitheticPair",
     "ControlVariate",
     "DisARM",
     "Estimator",
     "Gradients",
     "LeaveOneOut",
+    "LocalExpectation",
     "MeasureValued",
     "Objective",
     "Params",
     "Pathwise",
     "QuasiMonteCarlo",
     "ScoreFunction",
+    "Subset",
     "WithParams",
+    "WithoutReplacement",
     "bernoulli_reinmax",
     "best_baseline",
+    "categorical_reinmax",
+    "categorical_straight_through",
     "dice",
+    "gumbel_rao",
+    "gumbel_top_k",
     "quadratic",
+    "relaxed_top_k",
     "values_and_scores",
 ]
