@@ -249,14 +249,12 @@ def _rows(params: Gradients) -> Tensor:
 
 
 def _orders(rows: Tensor) -> Tensor:
-    """An order of the classes for each pair of them, with the two at the ends, shape (K (K - 1) / 2, K)."""
+    """For each pair of classes the order with these two at the ends, shape (K (K - 1) / 2, K)."""
     classes = rows.shape[-1]
     first, last = torch.triu_indices(classes, classes, 1, device=rows.device)
-    pairs = torch.arange(len(first), device=rows.device)
-    orders = torch.arange(classes, device=rows.device).repeat(len(first), 1)
-    orders[pairs, first], orders[:, 0] = 0, first  # two exchanges; `first` < `last`, so neither undoes the other
-    orders[pairs, last], orders[:, -1] = classes - 1, last
-    return orders
+    grid = torch.arange(classes, device=rows.device).expand(len(first), classes)
+    others = grid[(grid != first[:, None]) & (grid != last[:, None])].reshape(len(first), classes - 2)
+    return torch.cat([first[:, None], others, last[:, None]], 1)
 
 
 def _edges(pi: Tensor, orders: Tensor) -> Tensor:

@@ -191,7 +191,7 @@ def pair_probabilities(classes: int) -> Tensor:
         q = overlaps(TENTHS[3], list(itertools.permutations(range(3))))
         assert (q[0, 1], q[0, 2], q[1, 2]) == (Fraction(7, 30), Fraction(2, 15), Fraction(1, 15))
     else:
-        q = overlaps(TENTHS[4], [(0, 3, 2, 1), (0, 1, 3, 2), (0, 1, 2, 3), (1, 0, 3, 2), (1, 0, 2, 3), (2, 1, 0, 3)])
+        q = overlaps(TENTHS[4], [(0, 2, 3, 1), (0, 1, 3, 2), (0, 1, 2, 3), (1, 0, 3, 2), (1, 0, 2, 3), (2, 0, 1, 3)])
     return torch.tensor(q.astype(float))
 
 
