@@ -6,6 +6,7 @@ independent variables. The score function is `ScoreFunction(OneHotCategorical)`,
 `LeaveOneOut(OneHotCategorical, k)`. `Subset` is a distribution for both of them.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from helpers.reparametrize import one_hot_of_largest, reparametrization, size_of
 from helpers.validate import Number
 
 _LARGEST = 12
+_MOST_CLASSES = 8
 
 
 def _at_most(k: int, classes: int, largest: int | None = None) -> None:
@@ -201,24 +203,32 @@ class WithoutReplacement(GumbelEstimator):
 
 @dataclass(frozen=True)
 class AntitheticPair(CategoricalEstimator):
-    """(f(y) - f(y')) (y - y') pi_a pi_b / (2 q_ab) for a pair of classes a, b that avoids being equal.
+    """(f(y) - f(y')) (y - y') pi_a pi_b / (2 q_ab) for a pair of classes a, b that are seldom equal.
 
-    y and y' come from u and 1 - u by the inverse CDF, with the classes in an order that is drawn anew for each pair:
-    two random classes stand at the ends. q_ab is the probability of the pair, averaged over the orders. Two
-    evaluations of f for all variables together. Unbiased; f need not be differentiable. Source: Dimitriev and Zhou 2021
-    (CARMS, for two draws).
+    y and y' come from u and 1 - u by the inverse CDF, with the classes in a random order for each pair and variable.
+    q_ab is the probability of the pair, averaged over all K! orders, so at most 8 classes are allowed. With more, two
+    independent samples are seldom equal, and `LeaveOneOut` does about as well. Two evaluations of f for all variables
+    together. Unbiased; f need not be differentiable. For two classes it is `DisARM`.
+    Source: Dimitriev and Zhou 2021; Dong, Mnih and Tucker 2021.
     """
+
+    def check(self, params: Gradients, n: int) -> None:
+        """Raise ValueError unless the only parameter is `logits`, with 2 to 8 classes on its last axis."""
+        super().check(params, n)
+        classes = params["logits"].shape[-1]
+        if classes > _MOST_CLASSES:
+            raise ValueError(f"logits must have at most {_MOST_CLASSES} classes for an antithetic pair, got {classes}")
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
         """The pairs of classes, shape (n, 2, variables)."""
         rows = _rows(params)
-        orders = _orders(rows)
         u = open_uniform((n, len(rows)), rows, generator)
-        which = torch.randint(len(orders), (n, len(rows)), generator=generator, device=rows.device)
         pairs = []
-        for pi, points, i in zip(rows, u.T, which.T, strict=True):
+        for pi, points in zip(rows, u.T, strict=True):
+            keys = torch.rand((n, len(pi)), dtype=pi.dtype, device=pi.device, generator=generator)
+            orders = keys.argsort(-1)
             edges = _edges(pi, orders)
-            pairs.append(torch.stack([_class_at(x, edges[i], orders[i]) for x in (points, 1 - points)], 1))
+            pairs.append(torch.stack([_class_at(x, edges, orders) for x in (points, 1 - points)], 1))
         return torch.stack(pairs, 2)
 
     def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
@@ -248,15 +258,6 @@ def _rows(params: Gradients) -> Tensor:
     return torch.softmax(params["logits"].double(), -1).reshape(-1, params["logits"].shape[-1])
 
 
-def _orders(rows: Tensor) -> Tensor:
-    """For each pair of classes the order with these two at the ends, shape (K (K - 1) / 2, K)."""
-    classes = rows.shape[-1]
-    first, last = torch.triu_indices(classes, classes, 1, device=rows.device)
-    grid = torch.arange(classes, device=rows.device).expand(len(first), classes)
-    others = grid[(grid != first[:, None]) & (grid != last[:, None])].reshape(len(first), classes - 2)
-    return torch.cat([first[:, None], others, last[:, None]], 1)
-
-
 def _edges(pi: Tensor, orders: Tensor) -> Tensor:
     """The upper ends of the cells of (0, 1) that belong to the classes in each order."""
     edges = pi[orders].cumsum(-1)
@@ -272,7 +273,8 @@ def _class_at(u: Tensor, edges: Tensor, orders: Tensor) -> Tensor:
 
 def _ratios(pi: Tensor) -> Tensor:
     """pi_a pi_b / q_ab for each pair of classes, shape (K, K); what stands on the diagonal is of no use."""
-    classes, orders = len(pi), _orders(pi[None])
+    classes = len(pi)
+    orders = torch.tensor(list(itertools.permutations(range(classes))), device=pi.device)
     edges = _edges(pi, orders)
     cuts = torch.cat([edges, 1 - edges], -1).sort(-1).values  # between two cuts, neither class changes
     lengths = cuts.diff(dim=-1)
@@ -280,7 +282,7 @@ def _ratios(pi: Tensor) -> Tensor:
     pairs = _class_at(middles, edges, orders) * classes + _class_at(1 - middles, edges, orders)
     total = pi.new_zeros(classes**2).index_add_(0, pairs.flatten(), lengths.flatten()).reshape(classes, classes)
     smaller, larger = torch.minimum(pi[:, None], pi), torch.maximum(pi[:, None], pi)
-    # The order with a and b at the ends contributes `smaller`, and rounding must not leave less.
+    # An order with a and b at the ends contributes `smaller`, and rounding must not leave less.
     total = total.maximum(smaller).clamp(min=torch.finfo(pi.dtype).tiny)
     return len(orders) * larger * (smaller / total)
 

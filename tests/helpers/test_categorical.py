@@ -186,12 +186,9 @@ TENTHS = {3: [Fraction(5, 10), Fraction(3, 10), Fraction(2, 10)], 4: [Fraction(i
 
 
 def pair_probabilities(classes: int) -> Tensor:
-    """Of three classes, all six orders; of four, the orders with each pair of classes at the ends."""
+    q = overlaps(TENTHS[classes], list(itertools.permutations(range(classes))))
     if classes == 3:
-        q = overlaps(TENTHS[3], list(itertools.permutations(range(3))))
         assert (q[0, 1], q[0, 2], q[1, 2]) == (Fraction(7, 30), Fraction(2, 15), Fraction(1, 15))
-    else:
-        q = overlaps(TENTHS[4], [(0, 2, 3, 1), (0, 1, 3, 2), (0, 1, 2, 3), (1, 0, 3, 2), (1, 0, 2, 3), (2, 0, 1, 3)])
     return torch.tensor(q.astype(float))
 
 
@@ -483,6 +480,10 @@ def test_the_samples_have_their_probability(estimator: Any) -> None:
     agrees(y, FOUR)
 
 
+def f_of_nine(y: Tensor) -> Tensor:
+    return y @ torch.arange(9.0)
+
+
 BAD: list[tuple[Any, type[Exception], str]] = [
     (
         lambda: LocalExpectation()(quadratic, {"probs": THREE}, 5),
@@ -492,6 +493,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: LocalExpectation()(quadratic, {"logits": 0.5}, 5), ValueError, r"logits must have two or more classes"),
     (lambda: AntitheticPair()(quadratic, {"logits": THREE[:1]}, 5), ValueError, r"two or more classes .* \(1,\)"),
     (lambda: AntitheticPair()(quadratic, {"logits": THREE / 0}, 5), ValueError, "logits must be finite"),
+    (lambda: AntitheticPair()(f_of_nine, {"logits": torch.zeros(9)}, 5), ValueError, "at most 8 classes .* got 9"),
     (lambda: WithoutReplacement(1), ValueError, "k must be >= 2, got 1"),
     (lambda: WithoutReplacement(2.0), TypeError, "k must be an int, got 2.0"),
     (lambda: WithoutReplacement(13), ValueError, "k must be at most 12, got 13"),
