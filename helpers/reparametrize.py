@@ -202,7 +202,8 @@ def _log(x: Tensor) -> Tensor:
     return _LogOfCopies.apply(x) if shared else torch.log(x)
 
 
-def _one_hot_of_largest(scores: Tensor) -> Tensor:
+def one_hot_of_largest(scores: Tensor) -> Tensor:
+    """The one-hot vector of the largest entry along the last axis, without a gradient."""
     return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
 
 
@@ -213,20 +214,14 @@ def gumbel_max(eps: Tensor, probs: Tensor) -> Tensor:
     `probs` holds pi, with the classes on the last axis, each > 0, summing to 1. y carries no gradient, because argmax
     has no useful derivative. Source: Gumbel 1954; Maddison, Tarlow and Minka 2014.
     """
-    return _one_hot_of_largest(eps + torch.log(probs.detach()))
-
-
-def _temperature(name: str, temperature: Tensor) -> None:
-    validate.positive(name, temperature)
-    if temperature.dim() > 0 and temperature.shape[-1] != 1:
-        raise ValueError(f"{name} must have a last axis of 1, got shape {tuple(temperature.shape)}")
+    return one_hot_of_largest(eps + torch.log(probs.detach()))
 
 
 def _flag(name: str, value: object) -> None:
     validate.instance(name, value, bool, "True or False")
 
 
-@reparametrization(standard_gumbel, probs=validate.distribution, temperature=_temperature, hard=_flag)
+@reparametrization(standard_gumbel, probs=validate.distribution, temperature=validate.temperature, hard=_flag)
 def gumbel_softmax(eps: Tensor, probs: Tensor, temperature: Tensor, hard: bool = False) -> Tensor:
     """Relaxed one-hot samples, y = softmax((eps + log pi) / temperature) with eps_i ~ Gumbel(0, 1).
 
@@ -236,7 +231,7 @@ def gumbel_softmax(eps: Tensor, probs: Tensor, temperature: Tensor, hard: bool =
     Source: Jang, Gu and Poole 2017; Maddison, Mnih and Teh 2017.
     """
     scores = eps + _log(probs)
-    one_hot = _one_hot_of_largest(scores.detach()) if hard else None
+    one_hot = one_hot_of_largest(scores.detach()) if hard else None
     # In place, and over the axis that comes first in memory, because anything else takes several times as long.
     soft = torch.softmax(scores.div_(temperature).movedim(-1, 0), dim=0).movedim(0, -1)
     return soft if one_hot is None else one_hot + (soft - soft.detach())

@@ -116,6 +116,19 @@ def probability(name: str, tensor: Tensor) -> None:
     within(name, tensor, math.nextafter(0, -1), math.nextafter(1, 2), "in [0, 1]")
 
 
+def temperature(name: str, tensor: Tensor) -> None:
+    """Raise ValueError unless every element is > 0 and the last axis, that of the classes, has length 1."""
+    positive(name, tensor)
+    if tensor.dim() > 0 and tensor.shape[-1] != 1:
+        raise ValueError(f"{name} must have a last axis of 1, got shape {tuple(tensor.shape)}")
+
+
+def classes(name: str, logits: Tensor) -> None:
+    """Raise ValueError unless the last axis holds two or more classes."""
+    if logits.dim() == 0 or logits.shape[-1] < 2:
+        raise ValueError(f"{name} must have two or more classes on the last axis, got shape {tuple(logits.shape)}")
+
+
 def same_names(name: str, value: Mapping[str, object], expected: Mapping[str, object]) -> None:
     """Raise ValueError unless the mapping `value` has the keys of `expected`."""
     if set(value) != set(expected):

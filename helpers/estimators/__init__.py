@@ -4,6 +4,17 @@ from helpers.estimators.base import Estimator, Gradients, Objective, Params, Wit
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
 from helpers.estimators.binary import ARM, REBAR, RELAX, DisARM, bernoulli_reinmax
 from helpers.estimators.bounds import STL, VIMCO, DReG, ImportanceWeighted
+from helpers.estimators.categorical import (
+    AntitheticPair,
+    LocalExpectation,
+    Subset,
+    WithoutReplacement,
+    categorical_reinmax,
+    categorical_straight_through,
+    gumbel_rao,
+    gumbel_top_k,
+    relaxed_top_k,
+)
 from helpers.estimators.control_variates import ControlVariate, LeaveOneOut, best_baseline, quadratic, values_and_scores
 from helpers.estimators.measure_valued import TRIPLES, MeasureValued
 from helpers.estimators.pathwise import Pathwise
@@ -18,6 +29,7 @@ __all__ = [
     "TRIPLES",
     "VIMCO",
     "Antithetic",
+    "AntitheticPair",
     "ControlVariate",
     "DReG",
     "DisARM",
@@ -25,16 +37,24 @@ __all__ = [
     "Gradients",
     "ImportanceWeighted",
     "LeaveOneOut",
+    "LocalExpectation",
     "MeasureValued",
     "Objective",
     "Params",
     "Pathwise",
     "QuasiMonteCarlo",
     "ScoreFunction",
+    "Subset",
     "WithParams",
+    "WithoutReplacement",
     "bernoulli_reinmax",
     "best_baseline",
+    "categorical_reinmax",
+    "categorical_straight_through",
     "dice",
+    "gumbel_rao",
+    "gumbel_top_k",
     "quadratic",
+    "relaxed_top_k",
     "values_and_scores",
 ]

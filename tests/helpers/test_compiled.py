@@ -199,7 +199,6 @@ Compiled(Pathwise(reparametrize.normal))(torch.square, {"mu": 12.0, "sigma": 42.
     assert "torch.compile is switched off" in ran.stderr.splitlines()[-1]
 
 
-
 @pytest.mark.parametrize("f", [branches, draws, draws_from_its_own])
 def test_what_cannot_be_compiled_is_refused(f: Callable[[Tensor], Tensor]) -> None:
     with torch.random.fork_rng(), pytest.raises(RuntimeError, match=r"can't compile .* use "):

@@ -16,10 +16,20 @@ from helpers.estimators import Pathwise, ScoreFunction
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
 from helpers.estimators.binary import ARM, REBAR, RELAX, DisARM, bernoulli_reinmax
 from helpers.estimators.bounds import STL, VIMCO, DReG, ImportanceWeighted
+from helpers.estimators.categorical import (
+    AntitheticPair,
+    LocalExpectation,
+    Subset,
+    WithoutReplacement,
+    categorical_reinmax,
+    categorical_straight_through,
+    gumbel_rao,
+    relaxed_top_k,
+)
 from helpers.estimators.control_variates import ControlVariate, LeaveOneOut
 from helpers.estimators.measure_valued import MeasureValued
 from helpers.implicit import normal_mixture, rsample, truncated_normal, von_mises
-from tests.support.statistical import generator, sum_of_squares
+from tests.support.statistical import generator
 
 
 def total(z: Tensor) -> Tensor:
@@ -30,8 +40,14 @@ def expected_total(loc: Tensor, scale: Tensor) -> Tensor:
     return torch.broadcast_tensors(loc, scale)[0].sum()
 
 
+def weighted(z: Tensor) -> Tensor:
+    """Squares with weights of their own: the plain sum is the same for every one-hot vector."""
+    squares = (z**2).reshape(len(z), -1)
+    return squares @ torch.arange(1, squares.shape[1] + 1, dtype=z.dtype, device=z.device)
+
+
 def control(z: Tensor) -> Tensor:
-    return torch.tanh(total(z))
+    return torch.sin(weighted(z))
 
 
 LOC_SCALE = [
@@ -40,6 +56,7 @@ LOC_SCALE = [
     {"loc": torch.tensor([[0.5], [1.0]]), "scale": torch.tensor([0.3, 0.4, 0.5])},
 ]
 MU_SIGMA = [{"mu": params["loc"], "sigma": params["scale"]} for params in LOC_SCALE]
+CLASSES = [{"logits": torch.tensor([[0.3, -1.0, 0.5], [1.0, 0.0, 0.2]])}, {"logits": torch.tensor([0.3, -1.0, 0.5])}]
 LOGITS = [{"logits": 0.3}, {"logits": torch.tensor([0.3, -1.0])}, {"logits": torch.tensor([[0.3, -1.0]])}]
 ESTIMATORS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
     "LeaveOneOut": (LeaveOneOut(td.Normal, 3), LOC_SCALE),
@@ -56,6 +73,14 @@ ESTIMATORS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
     "DReG": (DReG(td.Normal, 3), LOC_SCALE),
     "VIMCO": (VIMCO(td.Bernoulli, 3), LOGITS),
     "ReinMax": (Pathwise(bernoulli_reinmax), LOGITS),
+    "LocalExpectation": (LocalExpectation(), CLASSES),
+    "WithoutReplacement": (WithoutReplacement(2), CLASSES[1:]),
+    "AntitheticPair": (AntitheticPair(), CLASSES),
+    "straight-through": (Pathwise(categorical_straight_through), CLASSES),
+    "ReinMax for classes": (Pathwise(categorical_reinmax), CLASSES),
+    "gumbel_rao": (Pathwise(partial(gumbel_rao, temperature=0.5, k=3)), CLASSES),
+    "relaxed_top_k": (Pathwise(partial(relaxed_top_k, temperature=0.5, k=2)), CLASSES),
+    "Subset": (ScoreFunction(partial(Subset, k=2)), CLASSES),
     "truncated normal": (Pathwise(partial(truncated_normal, low=-1.0, high=3.0)), MU_SIGMA),
     "von Mises": (
         Pathwise(von_mises),
@@ -86,7 +111,7 @@ def test_names_shapes_and_dtype(estimator: Any, params: dict[str, Any], dtype: t
     params = {name: torch.as_tensor(value, dtype=dtype).clone().requires_grad_() for name, value in params.items()}
     given = copy.deepcopy(params)
     before = torch.get_rng_state()
-    gradients = estimator(sum_of_squares, params, 7, generator())
+    gradients = estimator(weighted, params, 7, generator())
     assert torch.equal(before, torch.get_rng_state())
     assert list(gradients) == list(params)
     for name, gradient in gradients.items():
@@ -101,7 +126,7 @@ def test_names_shapes_and_dtype(estimator: Any, params: dict[str, Any], dtype: t
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_same_seed_gives_the_same_numbers(name: str) -> None:
     estimator, (params, *_) = ESTIMATORS[name]
-    first, again, other = (estimator(sum_of_squares, params, 50, generator(i)) for i in (0, 0, 1))
+    first, again, other = (estimator(control, params, 50, generator(i)) for i in (0, 0, 1))
     for parameter in params:
         assert torch.equal(first[parameter], again[parameter])
         assert not torch.equal(first[parameter], other[parameter])
@@ -110,7 +135,7 @@ def test_the_same_seed_gives_the_same_numbers(name: str) -> None:
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_loop_takes_it_with_any_number_of_threads(name: str) -> None:
     estimator, (params, *_) = ESTIMATORS[name]
-    call = partial(estimate_gradient, sum_of_squares, estimator, params, 600, chunk_size=100)
+    call = partial(estimate_gradient, weighted, estimator, params, 600, chunk_size=100)
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(4) as four:
         serial, threaded = call(executor=one), call(executor=four)
     for parameter in params:
@@ -122,7 +147,7 @@ def test_the_loop_takes_it_with_any_number_of_threads(name: str) -> None:
 def test_it_can_be_sent_to_another_process(name: str) -> None:
     estimator, (params, *_) = ESTIMATORS[name]
     there = pickle.loads(pickle.dumps(estimator))
-    first, again = (e(sum_of_squares, params, 5, generator()) for e in (estimator, there))
+    first, again = (e(weighted, params, 5, generator()) for e in (estimator, there))
     assert all(torch.equal(first[parameter], again[parameter]) for parameter in params)
 
 

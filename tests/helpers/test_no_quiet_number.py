@@ -20,6 +20,7 @@ from helpers.estimators import Antithetic, LeaveOneOut, Pathwise, QuasiMonteCarl
 from helpers.estimators.base import checked_params
 from helpers.estimators.binary import REBAR
 from helpers.estimators.bounds import PathwiseBound
+from helpers.estimators.categorical import AntitheticPair, LocalExpectation, WithoutReplacement
 from helpers.estimators.control_variates import best_baseline
 from helpers.estimators.measure_valued import MeasureValued
 from helpers.implicit import rsample, truncated_normal
@@ -159,6 +160,10 @@ def test_gradients_that_are_all_equal_have_no_error(size: float) -> None:
         (QuasiMonteCarlo(ScoreFunction(td.Normal), 4096), {"loc": 0.0, "scale": 1.0}, 4096),
         (Antithetic(ScoreFunction(td.Normal)), {"loc": torch.zeros(3), "scale": 1.0}, 6),
         (Pathwise(td.MultivariateNormal), {"loc": torch.zeros(3), "scale_tril": torch.eye(3)}, 9),
+        (LocalExpectation(), {"logits": torch.zeros(5, 4)}, 400),
+        (WithoutReplacement(2), {"logits": torch.zeros(100)}, 200),
+        (WithoutReplacement(10), {"logits": torch.zeros(10)}, 1024),
+        (AntitheticPair(), {"logits": torch.zeros(5, 4)}, 40),
     ],
 )
 def test_a_chunk_counts_what_one_sample_allocates(
