@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import FontEntry, fontManager
 from torch import Tensor
 
 from helpers.estimate import Estimate
@@ -22,7 +22,9 @@ WIDTH = 6.0  # inches; on a phone 360 px wide, text of 12 points is still 9 px h
 INK = "#20262d"
 BLUE, ORANGE, GREEN, PURPLE = PALETTE = ("#1f6fb2", "#b4560a", "#14775c", "#a3478e")
 
-fontManager.addfont(Path(__file__).with_name("fonts") / "source-serif-regular.ttf")
+for _name, _weight in {"regular": 400, "semibold": 700}.items():
+    _file = Path(__file__).with_name("fonts") / f"source-serif-{_name}.ttf"
+    fontManager.ttflist.append(FontEntry(fname=str(_file), name="Source Serif 4", weight=_weight, size="scalable"))
 
 _STYLE = {
     "figure.dpi": 120,  # 720 pixels across, as wide as the text; a notebook stores twice as many

@@ -27,7 +27,7 @@ from helpers.randomness import generator_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
-TITLE = FontProperties(fname=ASSETS / "fonts" / "source-serif-semibold.ttf")
+TITLE = FontProperties(fname=ROOT / "helpers" / "fonts" / "source-serif-semibold.ttf")
 PARAMS = {"mu": 12.0, "sigma": 42.0}
 EXACT, DEVIATION = 2 * PARAMS["mu"], 2 * PARAMS["sigma"]  # of one pathwise sample
 DPI = 144

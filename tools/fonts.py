@@ -39,9 +39,9 @@ def main() -> None:
         for name, face in FACES.items():
             source = package / "files" / f"source-serif-4-latin-{face}.woff2"
             subset(source, PAGES / f"source-serif-{name}.woff2", CHARACTERS, "woff2")
-        for name, folder in {"regular": FIGURES, "semibold": PAGES}.items():
+        for name in ("regular", "semibold"):
             source = package / "files" / f"source-serif-4-latin-{FACES[name]}.woff2"
-            subset(source, folder / f"source-serif-{name}.ttf", CHARACTERS, None)
+            subset(source, FIGURES / f"source-serif-{name}.ttf", CHARACTERS, None)
         for folder in (PAGES, FIGURES):
             (folder / "LICENSE").write_bytes((package / "LICENSE").read_bytes())
 
