@@ -1,7 +1,7 @@
 """The explorable figures in a browser: the numbers that a page shows are right, and every reader can work them.
 
-The random numbers are those of numpy.random.RandomState, so each printed estimate is compared with one computed here, to its
-last digit; that these estimates are right is a matter of standard errors, at most 4.5 of them.
+The random numbers are those of numpy.random.RandomState, so each printed estimate is compared with one computed here,
+to its last digit; that these estimates are right is a matter of standard errors, at most 4.5 of them.
 """
 
 from __future__ import annotations
