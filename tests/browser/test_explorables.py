@@ -793,7 +793,7 @@ def test_the_page_does_not_jump(page: Page, book: str, name: str, width: int) ->
     page.evaluate("tallest = 0, shifts.length = 0")
     figure = page.locator(f"[data-explore={name}]")
     figure.scroll_into_view_if_needed()
-    expect(figure.locator(".explore-body")).to_be_visible()
+    expect(figure.locator(".explore-body")).to_be_visible(timeout=30_000)
     page.evaluate(SETTLED)
     shifts = page.evaluate("shifts")
     assert sum(value for value, *_ in shifts) < 0.005, shifts
