@@ -33,6 +33,7 @@ PAGES = {
     "convergence": "chapters/09-log-derivative",
     "baseline": "chapters/09-log-derivative",
     "measure": "chapters/12-measure-valued",
+    "sobol": "chapters/11-better-samples",
 }
 PI, C = np.array([0.2, 0.3, 0.5]), np.array([0.0, 1.0, 2.0])
 SIGMAS = 4.5
@@ -741,6 +742,20 @@ def test_the_chooser_asks_what_its_list_says(alone: Callable[..., Locator]) -> N
     check_everywhere(figure)
     figure.page.emulate_media(media="print")
     expect(figure.locator(":scope > ul")).to_be_visible()
+
+
+def test_the_chooser_of_the_chapter_leads_to_an_estimator_and_fits_a_phone(page: Page, book: str) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(f"{book}chapters/18-which-estimator.html")
+    figure = page.locator("[data-explore=chooser]")
+    figure.scroll_into_view_if_needed()
+    question = figure.locator(".explore-question")
+    for answer in ("No", "Binary", "Few"):
+        question.get_by_role("button", name=answer, exact=True).click()
+    expect(question).to_contain_text("Local expectation")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    question.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Measure-valued derivatives")
 
 
 # Every figure ---------------------------------------------------------------------------------------------------------
