@@ -125,9 +125,8 @@ def rsample(
 ) -> Tensor:
     """torch's own differentiable samples of Gamma, Beta, Dirichlet and others, drawn with a generator.
 
-    `distribution` is a class of `torch.distributions` with `rsample`, or a function from the parameters to such a
-    distribution. `partial(rsample, Gamma)` is a sampler. torch computes the derivatives of those that are made of gamma
-    variables by approximations with about three digits.
+    `distribution` is a class of `torch.distributions` with `rsample`, or a function from the parameters to one, so
+    `partial(rsample, Gamma)` is a sampler. What is made of gamma variables has derivatives of about three digits.
     Raises ValueError for a concentration below 0.01 (df below 0.02), where torch's samples underflow, and for Beta and
     Dirichlet if one is above 1000 and another at most 6, where torch's derivatives are wrong by several to over 20 %.
     Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.

@@ -127,7 +127,7 @@ class RELAX(BinaryEstimator):
 
 @dataclass(frozen=True)
 class REBAR(BinaryEstimator):
-    """RELAX with the control c(z) = scale * f(sigmoid(z / temperature)), f itself at relaxed draws.
+    """RELAX with the control c(z) = scale * f(sigmoid(z / temperature)), f itself at relaxed samples.
 
     f must be differentiable on [0, 1] as well; temperature > 0. Two evaluations of f. To train temperature and scale,
     write that control and give it to RELAX. Source: Tucker et al. 2017.

@@ -76,7 +76,7 @@ def gumbel_rao(
     """y ~ softmax(theta), one-hot in value, with the derivative of the mean of k relaxed samples that round to y.
 
     A sampler for `Pathwise`. The relaxed samples are softmax((theta + g) / temperature), where the Gumbel noise g is
-    drawn given y and then held fixed. With k = 1 this is straight-through Gumbel-softmax; with more draws the mean is
+    drawn given y and then held fixed. With k = 1 this is straight-through Gumbel-softmax; with larger k the mean is
     the same, equally biased, and the variance falls to that of the mean given y. One evaluation of f for every k.
     temperature > 0, k >= 1. Source: Jang, Gu and Poole 2017; Paulus, Maddison and Krause 2021.
     """

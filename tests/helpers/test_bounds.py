@@ -373,12 +373,12 @@ def uniform(low: Tensor, high: Tensor) -> td.Uniform:
         (
             lambda: Antithetic(STL(td.Normal))(log_joint, WIDE, 4),
             ValueError,
-            "estimator must draw a noise whose inverse CDF is known",
+            "estimator must have standard noise",
         ),
         (
             lambda: QuasiMonteCarlo(VIMCO(td.Bernoulli, 2), 4)(log_joint, {"probs": 0.5}, 4),
             ValueError,
-            "estimator must draw a noise whose inverse CDF is known",
+            "estimator must have standard noise",
         ),
         (
             lambda: Compiled(ImportanceWeighted(td.Normal, 2)),

@@ -194,13 +194,13 @@ def test_antithetic_evolution_strategies_are_pairs_of_the_score_function() -> No
 T = torch.tensor
 BAD: list[tuple[Callable[..., Any], tuple[Any, ...], type[Exception], str]] = [
     (leave_one_out, ([1.0, 0.0],), TypeError, "rewards must be a tensor"),
-    (leave_one_out, (T([1, 0]),), TypeError, "rewards must be a floating tensor, got torch.int64"),
+    (leave_one_out, (T([1, 0]),), TypeError, "rewards must be a floating-point tensor, got torch.int64"),
     (leave_one_out, (T([1.0]),), ValueError, r"rewards must have a last axis of at least 2, got shape \(1,\)"),
     (leave_one_out, (T(1.0),), ValueError, r"rewards must have a last axis of at least 2, got shape \(\)"),
     (leave_one_out, (T([1.0, math.nan]),), ValueError, "rewards must be finite, got nan"),
     (leave_one_out, (torch.empty(0, 3),), ValueError, "rewards must not be empty"),
     (group_normalized, (T([[1.0]]),), ValueError, "rewards must have a last axis of at least 2"),
-    (group_normalized, (T([True, False]),), TypeError, "rewards must be a floating tensor, got torch.bool"),
+    (group_normalized, (T([True, False]),), TypeError, "rewards must be a floating-point tensor, got torch.bool"),
     (group_normalized, (T([1.0, 0.0]), 0.0), ValueError, "eps must be > 0, got 0"),
     (group_normalized, (T([1.0, 0.0]), "small"), TypeError, "eps must be a number"),
     (returns_to_go, (T(1.0),), ValueError, "rewards must have a last axis of at least 1"),
