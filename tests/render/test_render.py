@@ -182,7 +182,7 @@ def test_a_figure_from_a_cell(first: BeautifulSoup) -> None:
     figure = one(first, "#fig-line.quarto-float > figure.quarto-float-fig")
     image = one(figure, "img")
     assert image["alt"] == 'A line that rises: "then" falls.'
-    assert (image["width"], image["height"]) == ("384", "192")
+    assert (image["width"], image["height"]) == ("288", "144")
     caption = words(one(figure, "figcaption"))
     assert caption.startswith("Figure 1.1: A line, see Equation 1.1 and (Kingma and Welling 2014): “quoted”,")
     assert caption.endswith("and [0, 1).")
@@ -599,5 +599,5 @@ def test_a_jpeg_is_shown(tmp_path: Path) -> None:
     page = BeautifulSoup((tmp_path / "out" / "chapters" / "01-first.html").read_text(encoding="utf-8"), "html5lib")
     image = one(page, "#fig-jpeg img")
     assert str(image["src"]).endswith(".jpg")
-    assert (image["width"], image["height"]) == ("96", "48")
+    assert (image["width"], image["height"]) == ("72", "36")
     assert "PIL" not in one(page, "main").get_text()
