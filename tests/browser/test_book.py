@@ -86,7 +86,7 @@ FOUND_FIRST = {
     "control variate": "10-baselines",
     "antithetic": "11-better-samples",
     "sobol": "11-better-samples",
-    "von mises": "13-implicit",
+    "von mises": "13-implicit|reference.html#von_mises",
 }
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
