@@ -56,9 +56,10 @@ def figure(columns: int = 1, rows: int = 1, *, height: float = 3.0, **kwargs: An
     Returns the figure and its Axes (an array of them if there are several); `kwargs` go to `plt.subplots`.
     """
     mpl.rcParams.update(_STYLE)
+    made = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **kwargs)  # loads the backend
     if inline := sys.modules.get("matplotlib_inline.backend_inline"):  # we are in a notebook
         inline.set_matplotlib_formats("retina")
-    return plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **kwargs)
+    return made
 
 
 def histogram(ax: Axes, samples: Tensor, density: Callable[[np.ndarray], np.ndarray], label: str = "density") -> None:

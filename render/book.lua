@@ -7,7 +7,7 @@ local READER = 'markdown'
 local CALLOUTS = { note = 'Note', tip = 'Tip', warning = 'Warning', important = 'Important' }
 local KINDS = { fig = 'Figure', tbl = 'Table', eq = 'Equation' }
 local NOT_TEXT = { '{{<', '{#', ':::', '?@', '@sec-', '@eq-', '@fig-', '@tbl-' }
-local CELL_SCALE = 1 / 2 -- helpers/plots.py stores two pixels for each of the page's
+local DENSE = 1 / 2 -- of pictures that have two pixels for each of the page's
 local MAX_TEXT = 40
 
 local request = pandoc.json.decode(io.read('a'), false)
@@ -365,7 +365,7 @@ local function output(shown, options)
     return div('cell-output cell-output-display cell-output-markdown', convert(read(shown.markdown).blocks))
   end
   if shown.picture then
-    local image = picture(shown.picture, page.out, shown.scaled and CELL_SCALE or 1, options['fig-alt'])
+    local image = picture(shown.picture, page.out, shown.dense and DENSE or 1, options['fig-alt'])
     local made = figure(image, options.label, inlines(options['fig-cap'] or ''))
     return made and div('cell-output cell-output-display', { made })
   end

@@ -107,7 +107,8 @@ def _output(output: dict[str, Any], picture: Path, options: dict[str, Any]) -> d
             picture = picture.with_suffix(suffix)
             content = _text(data[kind])
             picture.write_bytes(content.encode() if suffix == ".svg" else base64.b64decode(content))
-            return {"picture": picture.name, "scaled": suffix != ".svg"}
+            is_dense = "width" in output.get("metadata", {}).get(kind, {})  # as Jupyter says of "retina" pictures
+            return {"picture": picture.name, "dense": is_dense}
     for kind, name in TEXTS.items():
         if kind in data:
             return {name: _text(data[kind]), "class": "cell-output-display"}

@@ -182,7 +182,7 @@ def test_a_figure_from_a_cell(first: BeautifulSoup) -> None:
     figure = one(first, "#fig-line.quarto-float > figure.quarto-float-fig")
     image = one(figure, "img")
     assert image["alt"] == 'A line that rises: "then" falls.'
-    assert (image["width"], image["height"]) == ("288", "144")
+    assert (image["width"], image["height"]) == ("576", "288")
     caption = words(one(figure, "figcaption"))
     assert caption.startswith("Figure 1.1: A line, see Equation 1.1 and (Kingma and Welling 2014): “quoted”,")
     assert caption.endswith("and [0, 1).")
@@ -592,6 +592,7 @@ def test_a_jpeg_is_shown(tmp_path: Path) -> None:
     notebook = json.loads((book / "chapters" / "01-first.ipynb").read_text())
     options = '#| label: fig-jpeg\n#| fig-cap: "A."\n#| fig-alt: "Black."\nshow()'
     cell = code_cell({"output_type": "display_data", "metadata": {}, "data": data}, source=options)
+    cell["outputs"][0]["metadata"] = {"image/jpeg": {"width": 72, "height": 36}}
     notebook["cells"].append(cell | {"metadata": {}, "execution_count": 1})
     (book / "chapters" / "01-first.ipynb").write_text(json.dumps(notebook))
     done = run_render(book, tmp_path / "out")
