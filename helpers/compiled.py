@@ -21,6 +21,7 @@ from helpers.estimators.base import (
     WithParams,
     check_call,
     checked_params,
+    copy_for_f,
     objective,
 )
 from helpers.estimators.pathwise import Pathwise
@@ -55,7 +56,8 @@ class _Problem:
         if isinstance(estimator, Pathwise):
             z = reparametrization_of(estimator.sampler).at(noise, **(self.arguments | copies))
             return self.f(z.clone()).to(z.dtype)
-        weights = self.f(noise.clone()).detach().to(noise.dtype)
+        dtype = next(iter(self.params.values())).dtype
+        weights = self.f(copy_for_f(noise, dtype)).detach().to(dtype)
         if estimator.baseline is not None:
             weights = weights - estimator.baseline
         log_density = estimator.distribution(**copies, validate_args=False).log_prob(noise)
