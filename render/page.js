@@ -250,6 +250,25 @@
     }
   }
 
+  // The outline leaves while a note in the margin passes its place
+  {
+    const sidebar = $("#quarto-margin-sidebar");
+    const notes = $$("main .column-margin");
+    const covering = new Set();
+    let watcher;
+    const watch = ([{ contentRect }]) => {
+      watcher?.disconnect();
+      covering.clear();
+      const below = Math.max(0, innerHeight - sidebar.offsetTop - contentRect.bottom);
+      watcher = new IntersectionObserver((entries) => {
+        for (const { target, isIntersecting } of entries) covering[isIntersecting ? "add" : "delete"](target);
+        $("#TOC").classList.toggle("is-covered", covering.size > 0);
+      }, { rootMargin: `0px 0px -${below}px` });
+      notes.forEach((note) => watcher.observe(note));
+    };
+    if (notes.length && $("#TOC")) new ResizeObserver(watch).observe(sidebar);
+  }
+
   // Arrow keys turn pages
   addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
