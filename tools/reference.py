@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "appendices" / "reference.qmd"
 PLACE = re.compile(r"(<!-- reference -->\n).*(<!-- end -->)", re.DOTALL)
 WIDTH = 110
-CALL_WIDTH = 44  # characters of code that a phone shows
+CALL_WIDTH = 40  # characters of code that a phone shows
 FEW = 5  # so many other chapters are listed, more are counted
 # Characters that pandoc would read as markup or print as another; each may be escaped by a backslash.
 MARKUP = re.compile(r"[\\*&_^~$\[\]<>{}|#@'\"`]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.")
