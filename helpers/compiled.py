@@ -1,6 +1,6 @@
 """All that follows the noise in one compiled pass, for readers who ask for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
@@ -21,6 +21,7 @@ from helpers.estimators.base import (
     WithParams,
     check_call,
     checked_params,
+    copy_for_f,
     objective,
 )
 from helpers.estimators.pathwise import Pathwise
@@ -32,53 +33,47 @@ from helpers.threads import plain_torch
 _BLOCK = 500
 
 
-def _per_sample(
-    estimator: Estimator, f: Objective, noise: Tensor, arguments: dict[str, Any], copies: Gradients
-) -> Tensor:
-    """One number per sample, whose derivative with respect to its own copy of the parameters is the gradient."""
-    if isinstance(estimator, Pathwise):
-        z = reparametrization_of(estimator.sampler).at(noise, **(arguments | copies))
-        return f(z.clone()).to(z.dtype)
-    weights = f(noise.clone()).detach().to(noise.dtype)
-    if estimator.baseline is not None:
-        weights = weights - estimator.baseline
-    log_density = estimator.distribution(**copies, validate_args=False).log_prob(noise)
-    return weights * log_density.reshape(len(noise), -1).sum(1)
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What the compiled pass takes besides the noise."""
+
+    estimator: Pathwise | ScoreFunction
+    f: Objective
+    params: Gradients
+    arguments: dict[str, Any]  # of a sampler, checked
+    dims: dict[str, int]  # axes of each parameter of a distribution that belong to one sample
+
+    def copies(self, noise: Tensor) -> Gradients:
+        """One copy of each parameter per sample, its batch axes lined up with those of the others."""
+        batches = {name: value.dim() - self.dims.get(name, 0) for name, value in self.params.items()}
+        widest = max(batches.values()) if self.dims else noise.dim() - 1
+        padded = {name: v.reshape((1,) * (widest - batches[name]) + v.shape) for name, v in self.params.items()}
+        return {name: value.expand(len(noise), *value.shape) for name, value in padded.items()}
+
+    def per_sample(self, noise: Tensor, copies: Gradients) -> Tensor:
+        """One number per sample, whose derivative with respect to its own copy of the parameters is the gradient."""
+        estimator = self.estimator
+        if isinstance(estimator, Pathwise):
+            z = reparametrization_of(estimator.sampler).at(noise, **(self.arguments | copies))
+            return self.f(z.clone()).to(z.dtype)
+        dtype = next(iter(self.params.values())).dtype
+        weights = self.f(copy_for_f(noise, dtype)).detach().to(dtype)
+        if estimator.baseline is not None:
+            weights = weights - estimator.baseline
+        log_density = estimator.distribution(**copies, validate_args=False).log_prob(noise)
+        return weights * log_density.reshape(len(noise), -1).sum(1)
 
 
-def _copies(params: Gradients, noise: Tensor, event_dims: Mapping[str, int]) -> Gradients:
-    """One copy of each parameter per sample, its batch axes lined up with those of the others."""
-    batches = {name: value.dim() - event_dims.get(name, 0) for name, value in params.items()}
-    widest = max(batches.values()) if event_dims else noise.dim() - 1
-    padded = {name: v.reshape((1,) * (widest - batches[name]) + v.shape) for name, v in params.items()}
-    return {name: value.expand(len(noise), *value.shape) for name, value in padded.items()}
-
-
-def _gradients(
-    estimator: Estimator,
-    f: Objective,
-    noise: Tensor,
-    arguments: dict[str, Any],
-    params: Gradients,
-    dims: dict[str, int],
-) -> tuple[Gradients, Tensor]:
+def _gradients(problem: _Problem, noise: Tensor) -> tuple[Gradients, Tensor]:
     """The per-sample gradients, and a sum that is not finite if a value of f or a gradient is not."""
-    copies = _copies(params, noise, dims)
-    values, back = vjp(lambda leaves: _per_sample(estimator, f, noise, arguments, leaves), copies)
+    values, back = vjp(lambda copies: problem.per_sample(noise, copies), problem.copies(noise))
     (gradients,) = back(torch.ones_like(values))
-    return {name: g.reshape(len(noise), *params[name].shape) for name, g in gradients.items()}, values.sum()
+    return {name: g.reshape(len(noise), *problem.params[name].shape) for name, g in gradients.items()}, values.sum()
 
 
-def _sums(
-    estimator: Estimator,
-    f: Objective,
-    noise: Tensor,
-    arguments: dict[str, Any],
-    params: Gradients,
-    dims: dict[str, int],
-) -> tuple[dict[str, tuple[Tensor, Tensor, Tensor]], Tensor]:
+def _sums(problem: _Problem, noise: Tensor) -> tuple[dict[str, tuple[Tensor, Tensor, Tensor]], Tensor]:
     """The first sample, and the sums of all deviations from it and of their squares, so nothing cancels."""
-    gradients, total = _gradients(estimator, f, noise, arguments, params, dims)
+    gradients, total = _gradients(problem, noise)
     sums = {}
     for name, g in gradients.items():
         apart = (g - g[0]).reshape(len(g) // _BLOCK, _BLOCK, *g.shape[1:])
@@ -194,9 +189,10 @@ class Compiled(Estimator):
         path = isinstance(self.estimator, Pathwise)
         arguments = reparametrization_of(self.estimator.sampler).checked(**params) if path else {}
         dims = {} if path else families.event_dims(self.estimator.distribution, params)
+        problem = _Problem(self.estimator, f, params, arguments, dims)
         try:
             with torch.no_grad():
-                return _compiled(function)(self.estimator, f, noise, arguments, params, dims)
+                return _compiled(function)(problem, noise)
         except RuntimeError as error:
             reason = " ".join(str(error).split("\n\n")[0].split())
             raise RuntimeError(f"can't compile {self.estimator} of this f, use it as it is: {reason}") from error

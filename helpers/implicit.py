@@ -71,12 +71,12 @@ def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tens
 
 
 # torch makes these from Gamma variables, which underflow in float32 where a concentration is small.
-_BY_GAMMA = (Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, StudentT)
+BY_GAMMA = (Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, StudentT)
 _SMALLEST = 0.01  # below it more than one Gamma variable in 1,000 underflows in float64 too
 _LARGEST_BETA = 1000.0  # beyond it torch's derivative of an unbalanced Beta is wrong by several to over 20 %
 
 
-def _concentrations(distribution: Distribution) -> Iterator[tuple[str, Tensor]]:
+def concentrations(distribution: Distribution) -> Iterator[tuple[str, Tensor]]:
     """The concentrations of the Gamma variables that samples are made of, by the name of the parameter."""
     if isinstance(distribution, Chi2 | FisherSnedecor | StudentT):
         for name in ("df", "df1", "df2"):
@@ -91,7 +91,7 @@ def _concentrations(distribution: Distribution) -> Iterator[tuple[str, Tensor]]:
 
 def _within_limits(distribution: Distribution) -> None:
     """Raise ValueError if torch's samples underflow or torch's derivative has fewer than three digits."""
-    for name, value in _concentrations(distribution):
+    for name, value in concentrations(distribution):
         half = " / 2" if name.startswith("df") else ""
         allowed = f">= {_SMALLEST}, below which torch's samples underflow"
         validate.within(name + half, value, 0.999 * _SMALLEST, math.inf, allowed)
@@ -144,7 +144,7 @@ def rsample(
         return q
 
     q = at(at_least_float32(narrow))
-    by_gamma = isinstance(q.base_dist if isinstance(q, Independent) else q, _BY_GAMMA)
+    by_gamma = isinstance(q.base_dist if isinstance(q, Independent) else q, BY_GAMMA)
     if by_gamma:
         q = at(torch.float64)
         _within_limits(q.base_dist if isinstance(q, Independent) else q)

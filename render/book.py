@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Book:
     title: str
     subtitle: str
     author: str
+    date: str  # as Quarto prints it, "November 23, 2026"
     lang: str
     output: Path
     bibliography: tuple[Path, ...]
@@ -81,6 +83,7 @@ def read_book(folder: Path) -> Book:
             title=info["title"],
             subtitle=info.get("subtitle", ""),
             author=info.get("author", ""),
+            date=_day(info["date"]) if "date" in info else "",
             lang=config.get("lang", "en"),
             output=folder / config["project"].get("output-dir", "_book"),
             bibliography=_paths(config.get("bibliography")),
@@ -114,6 +117,14 @@ def _pages(chapters: list[Any]) -> list[Page]:
 
 def _paths(entry: str | list[str] | None) -> tuple[Path, ...]:
     return tuple(Path(path) for path in ([entry] if isinstance(entry, str) else entry or []))
+
+
+def _day(date: str) -> str:
+    try:
+        day = datetime.date.fromisoformat(str(date))
+    except ValueError:
+        raise RenderError(f"_quarto.yml: date is {date!r}; it must be a day such as 2026-11-23") from None
+    return f"{day:%B} {day.day}, {day.year}"
 
 
 def _address(info: dict[str, Any], key: str, host: str = "https://") -> str:

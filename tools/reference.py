@@ -1,111 +1,154 @@
 """Write the reference of `helpers` into its appendix, from signatures and docstrings: `python -m tools.reference`.
 
-The reference lists each name that a chapter's code imports, or uses from a module of `helpers` that it imports. The
-code is parsed, not run.
+The reference lists each name that a chapter's code imports, or uses from a module of `helpers` that it imports, under
+the chapter that is the first to use it. `tools/reference.toml` adds what docstrings do not say: the meaning of
+recurring arguments, and each formula as mathematics.
 """
 
 import ast
+import inspect
 import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from inspect import Parameter
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, get_args
 
 import nbformat
+import torch
 
+from helpers.reparametrize import Reparametrization
+from render.book import Book, read_book
 from tools.execute import chapters
 
 ROOT = Path(__file__).resolve().parent.parent
-HELPERS = ROOT / "helpers"
 PAGE = ROOT / "appendices" / "reference.qmd"
 PLACE = re.compile(r"(<!-- reference -->\n).*(<!-- end -->)", re.DOTALL)
 WIDTH = 110
-SHORT = 40  # a longer signature has one argument per line
+CALL_WIDTH = 40  # characters of code that a phone shows
+FEW = 5  # so many other chapters are listed, more are counted
 # Characters that pandoc would read as markup or print as another; each may be escaped by a backslash.
 MARKUP = re.compile(r"[\\*&_^~$\[\]<>{}|#@'\"`]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.")
+# English has no words of one letter but "a" and "I", so any other letter is a symbol.
+LETTER = re.compile(r"(?<![\w'])[b-zB-HJ-Z](?![\w'])")
+SENTENCE = re.compile(r"(?<=\.) (?=[\w`(])")
+NUMBER = "float | int | Tensor"
 
-Definition = ast.FunctionDef | ast.ClassDef
-Name = tuple[str, str]  # module, name
-
-
-class Helpers:
-    """The modules of `helpers` as syntax trees."""
-
-    def __init__(self) -> None:
-        paths = {".".join(p.relative_to(HELPERS).with_suffix("").parts): p for p in sorted(HELPERS.rglob("*.py"))}
-        self.trees = {k.removesuffix("__init__").removesuffix("."): ast.parse(p.read_text()) for k, p in paths.items()}
-
-    def home(self, module: str, name: str) -> Name:
-        """Where a name that can be imported from `module` is defined; a module has the name ""."""
-        if not module and name in self.trees:
-            return name, ""
-        for node in self.trees[module].body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "helpers":
-                for alias in node.names:
-                    if (alias.asname or alias.name) == name:
-                        return self.home(submodule(node.module or ""), alias.name)
-        return module, name
-
-    def definition(self, module: str, name: str) -> Definition | None:
-        """The function or class, or None for a name that is assigned."""
-        found = (n for n in self.trees[module].body if isinstance(n, Definition) and n.name == name)
-        return next(found, None)
-
-    def alias(self, name: str) -> Definition | ast.expr | None:
-        """The definition of a type that occurs in a signature, if helpers defines it."""
-        for module, tree in self.trees.items():
-            for node in tree.body:
-                if isinstance(node, ast.ClassDef) and node.name == name:
-                    return node
-                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name and module:
-                    return node.value
-        return None
+Name = tuple[str, str]  # the module that defines it, name
 
 
-def submodule(module: str) -> str:
-    return module.removeprefix("helpers").removeprefix(".")
+@dataclass
+class Notes:
+    """The entries of `tools/reference.toml`, and which of them were used."""
+
+    arguments: dict[str, str]
+    formulas: dict[str, str]
+    used: set[str] = field(default_factory=set)
+
+    def meaning(self, owner: str, argument: str) -> str | None:
+        """What an argument of `owner` means, by its own entry or by that of all arguments of this name."""
+        key = next((key for key in (f"{owner}.{argument}", argument) if key in self.arguments), None)
+        if key is None:
+            return None
+        self.used.add(key)
+        return self.arguments[key]
+
+    def shown(self, text: str) -> str:
+        """The text of a docstring as Markdown: formulas as mathematics, code as code, and the rest to the letter."""
+        parts = re.split(r"(`[^`\n]+`)", text)
+        return "".join(part if i % 2 else self._prose(part) for i, part in enumerate(parts))
+
+    def _prose(self, text: str) -> str:
+        def found(match: re.Match[str]) -> str:
+            if match[0] in self.formulas:
+                self.used.add(match[0])
+                return self.formulas[match[0]]
+            return f"${match[0]}$"
+
+        done, end = [], 0
+        for match in _formula(tuple(self.formulas)).finditer(text):
+            done += [MARKUP.sub(r"\\\g<0>", text[end : match.start()]), found(match)]
+            end = match.end()
+        return "".join([*done, MARKUP.sub(r"\\\g<0>", text[end:])])
 
 
-def names_in(code: str, helpers: Helpers) -> Iterator[Name]:
+@cache
+def _formula(formulas: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of the formulas, the longest first, or a letter that is a symbol."""
+    longest = sorted(formulas, key=len, reverse=True)
+    listed = "|".join(rf"(?<![\w']){re.escape(formula)}(?![\w'])" for formula in longest)
+    return re.compile(f"{listed}|{LETTER.pattern}" if listed else LETTER.pattern)
+
+
+def read_notes() -> Notes:
+    return Notes(**tomllib.loads(Path(__file__).with_suffix(".toml").read_text()))
+
+
+def names_in(code: str) -> Iterator[Name]:
     """The names of `helpers` that a chapter's code uses, in the order of the code."""
-    modules: dict[str, str] = {}
+    modules: dict[str, ModuleType] = {}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "helpers":
             for alias in node.names:
-                module, name = helpers.home(submodule(node.module or ""), alias.name)
-                if name:
-                    yield module, name
+                found = member(import_module(node.module), alias.name)
+                if isinstance(found, ModuleType):
+                    modules[alias.asname or alias.name] = found
                 else:
-                    modules[alias.asname or alias.name] = module
+                    yield home(node.module, alias.name)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
-            yield helpers.home(modules[node.value.id], node.attr)
+            yield home(modules[node.value.id].__name__, node.attr)
 
 
-def uses(helpers: Helpers) -> dict[Name, list[str]]:
-    """Each public name with the labels of the chapters whose code uses it, in the order of the book."""
+def member(module: ModuleType, name: str) -> Any:
+    """What `from module import name` gives."""
+    return getattr(module, name) if hasattr(module, name) else import_module(f"{module.__name__}.{name}")
+
+
+def home(module: str, name: str) -> Name:
+    """The module that defines a name; numbers, strings and tuples do not know theirs."""
+    return getattr(getattr(import_module(module), name), "__module__", module), name
+
+
+def importable(name: Name) -> str:
+    """The shortest module from which a name can be imported."""
+    modules = ("helpers", "helpers.estimators", name[0])
+    return next(module for module in modules if vars(import_module(module)).get(name[1]) is thing(name))
+
+
+def thing(name: Name) -> Any:
+    return getattr(import_module(name[0]), name[1])
+
+
+def uses() -> tuple[dict[str, str], dict[Name, list[str]]]:
+    """The titles of the chapters by label, and each name with the labels of the chapters whose code uses it."""
+    titles: dict[str, str] = {}
     found: dict[Name, list[str]] = {}
     for path in chapters():
         cells = nbformat.read(path, as_version=4).cells
-        label = re.search(r"\{#(sec-[\w-]+)\}", cells[0].source)
-        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        if not label:
+        title = re.match(r"# (.*) \{#(sec-[\w-]+)\}", cells[0].source)
+        if not title:
             raise SystemExit(f"{path.name} must begin with a title and its label, {{#sec-…}}")
-        for name in names_in(code, helpers):
+        titles[title[2]] = title[1]
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        for name in names_in(code):
             labels = found.setdefault(name, [])
-            if label[1] not in labels:
-                labels.append(label[1])
-    return found
+            if title[2] not in labels:
+                labels.append(title[2])
+    private = [name for _, name in found if name.startswith("_")]
+    if private:
+        raise SystemExit(f"chapters must not use private names of helpers, got {', '.join(private)}")
+    return titles, found
 
 
-def escaped(text: str) -> str:
-    """The text of a docstring as markdown that shows it to the letter; text in backquotes stays code."""
-    parts = re.split(r"(`[^`\n]+`)", text)
-    return "".join(part if i % 2 else MARKUP.sub(r"\\\g<0>", part) for i, part in enumerate(parts))
-
-
-def paragraphs(node: Definition | ast.Module) -> list[str]:
+def paragraphs(of: Any) -> list[str]:
     """The docstring as paragraphs of plain text, with its sources in a paragraph of their own."""
-    text = re.sub(r"\s(?=Source: )", "\n\n", ast.get_docstring(node) or "")
+    text = re.sub(r"\s(?=Source: )", "\n\n", inspect.getdoc(of) or "")
     return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
@@ -113,123 +156,170 @@ def filled(text: str, indent: str = "") -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def typed(name: str, kind: ast.expr | None, default: ast.expr | None) -> str:
-    """`name: kind = default`, without the parts that are missing."""
-    text = name + (f": {ast.unparse(kind)}" if kind else "") + (f" = {ast.unparse(default)}" if default else "")
-    return text.replace("'", '"')
-
-
-def arguments(node: ast.arguments) -> list[str]:
-    """Each argument as in the code, except for `self` and `cls`."""
-
-    def one(argument: ast.arg, default: ast.expr | None, stars: str = "") -> str:
-        return stars + typed(argument.arg, argument.annotation, default)
-
-    positional = [*node.posonlyargs, *node.args]
-    defaults = [None] * (len(positional) - len(node.defaults)) + node.defaults
-    parts = [one(a, d) for a, d in zip(positional, defaults, strict=True) if a.arg not in ("self", "cls")]
-    if node.vararg:
-        parts.append(one(node.vararg, None, "*"))
-    elif node.kwonlyargs:
-        parts.append("*")
-    parts += [one(a, d) for a, d in zip(node.kwonlyargs, node.kw_defaults, strict=True)]
-    return parts + ([one(node.kwarg, None, "**")] if node.kwarg else [])
-
-
-def signature(node: Definition) -> str:
-    """The signature of a function, or that of the constructor of a class."""
-    if isinstance(node, ast.FunctionDef):
-        parts = arguments(node.args)
-        if any(ast.unparse(decorator).startswith("reparametrization(") for decorator in node.decorator_list):
-            # a map g(eps, *parameters), which is called without eps
-            parts = [part.replace(": Tensor", ": Number") for part in parts[1:]]
-            parts += ["*", "sample_shape: Sequence[int] = ()", "generator: Generator | None = None"]
-    elif constructor := next((m for m in methods(node, private=True) if m.name == "__init__"), None):
-        parts = arguments(constructor.args)
-    else:
-        fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
-        parts = [typed(ast.unparse(field.target), field.annotation, field.value) for field in fields]
-    result = f" -> {ast.unparse(node.returns)}" if isinstance(node, ast.FunctionDef) and node.returns else ""
-    line = f"{node.name}({', '.join(parts)}){result}"
-    if len(line) <= SHORT:
-        return line
-    return f"{node.name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){result}"
-
-
-def methods(node: ast.ClassDef, private: bool = False) -> list[ast.FunctionDef]:
-    """The public methods with a docstring, except for `__call__`, which is the same for all estimators."""
-    found = [statement for statement in node.body if isinstance(statement, ast.FunctionDef)]
-    if private:
+def parameters(of: Any) -> list[Parameter]:
+    """The arguments of a function, a sampler, or the constructor of a class."""
+    if isinstance(of, type) and issubclass(of, torch.nn.Module):
+        return []  # torch's constructor takes anything
+    found = list(inspect.signature(of).parameters.values())
+    if not isinstance(of, Reparametrization):
         return found
-    return [m for m in found if ast.get_docstring(m) and m.name != "__call__" and not re.match(r"_[a-z]", m.name)]
+    settings = inspect.signature(Reparametrization.__call__).parameters
+    kinds = {name: settings[name].annotation for name in ("sample_shape", "generator")}
+    return [p.replace(annotation=kinds.get(p.name, NUMBER)) for p in found]
 
 
-def method_line(node: ast.ClassDef, method: ast.FunctionDef) -> str:
-    decorators = [ast.unparse(decorator) for decorator in method.decorator_list]
-    names = [a.arg for a in (*method.args.args, *method.args.kwonlyargs) if a.arg not in ("self", "cls")]
-    owner = node.name if "classmethod" in decorators else ""
-    call = "" if "property" in decorators else f"({', '.join(names)})"
-    return filled(f"- `{owner}.{method.name}{call}`: {escaped(' '.join(paragraphs(method)))}", "  ")
+def type_name(annotation: Any) -> str:
+    """A type as in the code, without the modules of its parts."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text).replace(NUMBER, "Number")
 
 
-def entry(node: Definition, labels: list[str]) -> str:
-    parts = [f"### `{node.name}`", f"```python\n{signature(node)}\n```"]
-    parts += [filled(escaped(paragraph)) for paragraph in paragraphs(node)]
-    if isinstance(node, ast.ClassDef) and methods(node):
-        parts.append("\n".join(method_line(node, method) for method in methods(node)))
-    used = ", ".join(f"@{label}" for label in labels)
-    return "\n\n".join([*parts, filled(f"Used in {used}.")])
+def call(name: str, of: Any) -> str:
+    """How it is called, with the default values."""
+    plain = inspect.Signature([p.replace(annotation=Parameter.empty) for p in parameters(of)])
+    line = f"{name}{plain}"
+    if len(line) <= CALL_WIDTH:
+        return line
+    inside = textwrap.fill(
+        str(plain)[1:-1] + ",", CALL_WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False
+    )
+    return f"{name}(\n{inside}\n)"
 
 
-def types(helpers: Helpers, shown: list[Definition]) -> str:
-    """A list of the types in the signatures that `helpers` itself defines."""
-    todo = [signature(node) for node in shown]
-    lines: dict[str, str] = {}
-    while todo:
-        for word in re.findall(r"\b[A-Z]\w*", todo.pop()):
-            meaning = helpers.alias(word)
-            if meaning is None or word in lines or word in {node.name for node in shown}:
-                continue
-            if isinstance(meaning, ast.expr):
-                lines[word] = f"- `{word}` is `{ast.unparse(meaning)}`"
-                todo.append(ast.unparse(meaning))
+def label(parameter: Parameter) -> str:
+    stars = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+    return stars.get(parameter.kind, "") + parameter.name
+
+
+def described(name: str, of: Any, notes: Notes) -> tuple[list[str], dict[str, str]]:
+    """The paragraphs of a docstring, and those sentences that begin with the name of an argument, by argument."""
+    first, *others = paragraphs(of)
+    meanings: dict[str, str] = {}
+    arguments = {label(p).lstrip("*"): label(p) for p in parameters(of)}
+    kept = [first]
+    for paragraph in others:
+        sentences = []
+        for sentence in SENTENCE.split(paragraph):
+            start = re.match(r"`(\w+)(?:\([^`]*\))?` ", sentence)
+            argument = arguments.get(start[1]) if start else None
+            if argument and argument not in meanings and f"{name}.{argument}" not in notes.arguments:
+                meanings[argument] = notes.shown(re.sub(r"^`\w+` is ", "", sentence).removesuffix("."))
             else:
-                call = next((m for m in methods(meaning, private=True) if m.name == "__call__"), None)
-                text = escaped(" ".join(paragraphs(meaning)))
-                how = signature(call).replace("__call__", "", 1) if call else ""
-                how = re.sub(r"\s+", " ", how).replace("( ", "(").replace(", )", ")")
-                lines[word] = filled(f"- `{word}`: {text}" + (f" `{how}`" if how else ""), "  ")
-                todo.append(how)
-    return "\n".join(lines[word] for word in sorted(lines))
+                sentences.append(sentence)
+        kept += [" ".join(sentences)] if sentences else []
+    return kept, meanings
 
 
-def reference() -> str:
+def table(name: str, of: Any, meanings: dict[str, str], notes: Notes) -> str:
+    """The arguments as a table of two columns, with type and default after the meaning."""
+    lines = ["| Argument | Meaning |", "|:----------|:------------------------------|"]
+    for parameter in parameters(of):
+        argument = label(parameter)
+        meaning = meanings.get(argument) or notes.meaning(name, argument)
+        if not meaning:
+            raise SystemExit(f"tools/reference.toml must say what {name}.{argument} means")
+        default = {Parameter.empty: "", None: ", optional"}.get(parameter.default, f", default `{parameter.default}`")
+        kind = type_name(parameter.annotation).removesuffix(" | None") if default else type_name(parameter.annotation)
+        lines.append(f"| `{argument}` | {meaning} (`{kind}`{default}) |")
+    return "\n".join(lines)
+
+
+def methods(of: type) -> dict[str, Any]:
+    """The public methods and properties that no base class has, and subtraction."""
+    inherited = {name for base in of.__mro__[1:] for name in vars(base)} - {"__sub__"}
+    return {
+        name: value
+        for name, value in vars(of).items()
+        if isinstance(value, FunctionType | classmethod | property)
+        and inspect.getdoc(value)
+        and name not in inherited
+        and (name == "__sub__" or not name.startswith("_"))
+    }
+
+
+def method_line(owner: type, name: str, method: Any, notes: Notes) -> str:
+    shown = f"{owner.__name__ if isinstance(method, classmethod) else ''}.{name}"
+    if not isinstance(method, property):
+        _, *arguments = inspect.signature(getattr(method, "__func__", method)).parameters.values()
+        shown += f"({', '.join(map(label, arguments))})"
+    return filled(f"- `{shown}`: {notes.shown(' '.join(paragraphs(method)))}", "  ")
+
+
+@cache
+def book() -> Book:
+    return read_book(ROOT)
+
+
+def source(of: Any) -> str:
+    """The file and line of a definition, as a link if the book has a repository."""
+    code = of.g if isinstance(of, Reparametrization) else of
+    path = Path(inspect.getsourcefile(code) or "").resolve().relative_to(ROOT).as_posix()
+    line = 0 if isinstance(of, ModuleType) else inspect.getsourcelines(code)[1]
+    text, anchor = (f"`{path}`, line {line}", f"#L{line}") if line else (f"`{path}`", "")
+    url = book().repo_url
+    return f"[{text}]({url}/blob/{book().repo_branch}/{path}{anchor})" if url else text
+
+
+def entry(name: Name, others: list[str], notes: Notes) -> str:
+    found = thing(name)
+    (summary, *text), meanings = described(name[1], found, notes)
+    code = f"from {importable(name)} import {name[1]}\n\n{call(name[1], found)}"
+    parts = [f"### `{name[1]}`", filled(notes.shown(summary)), f"```python\n{code}\n```"]
+    if parameters(found):
+        parts.append(table(name[1], found, meanings, notes))
+    parts += [filled(notes.shown(paragraph)) for paragraph in text]
+    if isinstance(found, type) and methods(found):
+        parts.append("\n".join(method_line(found, each, method, notes) for each, method in methods(found).items()))
+    also = ", ".join(f"@{other}" for other in others) if len(others) <= FEW else f"{len(others)} other chapters"
+    used = f" Also used in {also}." if others else ""
+    return "\n\n".join([*parts, filled(f"Defined in {source(found)}.{used}")])
+
+
+def classes_in(annotation: Any) -> Iterator[type]:
+    """The classes of `helpers` in a type."""
+    if isinstance(annotation, type) and annotation.__module__.split(".")[0] == "helpers":
+        yield annotation
+    arguments = annotation if isinstance(annotation, list) else get_args(annotation)
+    for argument in arguments:
+        yield from classes_in(argument)
+
+
+def types(shown: list[Any], notes: Notes) -> str:
+    """A list of the classes of `helpers` that signatures mention and that have no entry."""
+    annotations = [p.annotation for found in shown for p in parameters(found)]
+    annotations += [inspect.signature(found).return_annotation for found in shown]
+    classes = {one for annotation in annotations for one in classes_in(annotation)} - set(shown)
+    lines = []
+    for one in sorted(classes, key=lambda one: one.__name__):
+        lines.append(filled(f"- `{one.__name__}`: {notes.shown(' '.join(paragraphs(one)))} {source(one)}.", "  "))
+    return "\n".join(lines)
+
+
+def reference(notes: Notes) -> str:
     """The generated part of the page."""
-    helpers = Helpers()
-    found = uses(helpers)
-    private = [name for _, name in found if name.startswith("_")]
-    if private:
-        raise SystemExit(f"chapters must not use private names of helpers, got {', '.join(private)}")
-    shown: list[Definition] = []
+    titles, found = uses()
     parts = []
-    for module in sorted({module for module, _ in found}):
-        tree = helpers.trees[module]
-        parts.append(f"## helpers.{module}" if module else "## helpers")
-        parts += [filled(escaped(paragraph)) for paragraph in paragraphs(tree)]
-        names = {name: labels for (home, name), labels in found.items() if home == module}
-        constants = sorted(name for name in names if helpers.definition(module, name) is None)
-        if constants:
-            parts.append(filled("Values: " + ", ".join(f"`{name}`" for name in constants) + "."))
-        nodes = [n for n in tree.body if isinstance(n, Definition) and n.name in names]
-        parts += [entry(node, names[node.name]) for node in nodes]
-        shown += nodes
-    parts += ["## Types in signatures", types(helpers, shown)]
-    return "\n\n".join(parts)
+    for label, title in titles.items():
+        new = {name: labels[1:] for name, labels in found.items() if labels[0] == label}
+        entries = [name for name in new if callable(thing(name))]
+        values = sorted(name[1] for name in new if name not in entries)
+        if new:
+            parts += [f"## {title}", f"First used in @{label}."]
+        if values:
+            parts.append(filled("Values: " + ", ".join(f"`{value}`" for value in values) + "."))
+        parts += [entry(name, new[name], notes) for name in entries]
+    shown = [thing(name) for name in found if callable(thing(name))]
+    parts += ["## Other types in signatures", types(shown, notes), "## Modules"]
+    lines = []
+    for name in sorted({module for module, _ in found} - {"helpers"}):
+        module = import_module(name)
+        lines.append(filled(f"- {source(module)}: {notes.shown(' '.join(paragraphs(module)))}", "  "))
+    return "\n\n".join([*parts, "\n".join(lines)])
 
 
-def into_page(page: str) -> str:
+def into_page(page: str, notes: Notes | None = None) -> str:
     """The page with a new reference; ValueError if it has no place for one."""
-    made, count = PLACE.subn(lambda m: f"{m[1]}\n{reference()}\n\n{m[2]}", page)
+    made, count = PLACE.subn(lambda m: f"{m[1]}\n{reference(notes or read_notes())}\n\n{m[2]}", page)
     if count != 1:
         raise ValueError(f"the page must hold the reference once, got {count}")
     return made

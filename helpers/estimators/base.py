@@ -148,7 +148,7 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
     Raises TypeError or ValueError unless f returns one finite real number per sample.
     """
     n = len(z)
-    values = f(z.clone())
+    values = f(copy_for_f(z, dtype))
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"f must return one number per sample, a tensor of shape ({n},), got {got}")
@@ -160,6 +160,11 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
     if bad:
         raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
     return values
+
+
+def copy_for_f(z: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy of the samples for f, in the dtype of the parameters where an estimator keeps more digits than that."""
+    return z.to(dtype, copy=True) if z.is_floating_point() else z.clone()
 
 
 def checked_gradients(gradients: Gradients, params: Params, n: int) -> Gradients:
@@ -215,12 +220,12 @@ def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int]
 def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Gradients, params: Gradients) -> Gradients:
     """The gradient of weight * value for each sample, in the shape of each parameter; zero if it is not used."""
     gradients = torch.autograd.grad(  # retain_graph, because another objective may be evaluated at the same noise
-        values, list(leaves.values()), weights.expand_as(values), retain_graph=True, allow_unused=True
+        values, list(leaves.values()), weights.to(values.dtype).expand_as(values), retain_graph=True, allow_unused=True
     )
     result = {}
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
-        result[name] = gradient.reshape(len(leaf), *params[name].shape)
+        result[name] = gradient.reshape(len(leaf), *params[name].shape).to(params[name].dtype)
     return result
 
 
@@ -250,7 +255,7 @@ def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
                 f"the derivative with respect to {name!r} must be differentiable itself, but torch's is not, as for "
                 "samples of Beta and Dirichlet; use the class instead of a function, such as Pathwise(Dirichlet)"
             )
-        found[name] = torch.stack(columns, 1).reshape(len(values), *leaf.shape)
+        found[name] = torch.stack(columns, 1).reshape(len(values), *leaf.shape).to(leaf.dtype)
     return found
 
 

@@ -40,7 +40,7 @@ class Bound(Estimator):
 
     def log_weights(self, values: Tensor, z: Tensor, params: Gradients) -> Tensor:
         """log w = log p(x, z) - log q(z), shape (n, k), with the parameters of q held fixed."""
-        log_q = families.at_own_shape(self.distribution, params).log_prob(z)
+        log_q = families.at_own_shape(self.distribution, families.widened(self.distribution, params)).log_prob(z)
         return (values - log_q.reshape(len(z), -1).sum(1)).reshape(-1, self.k)
 
     def of_values(self, values: Tensor, z: Tensor, params: Gradients) -> Tensor:

@@ -5,6 +5,7 @@ function does with its parameters is not known, `Normal((x * w).sum(), 1.0)` for
 parameters in their own shape, and per-sample gradients are the rows of a Jacobian.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from inspect import Parameter, signature
@@ -12,8 +13,11 @@ from inspect import Parameter, signature
 import torch
 from torch import Tensor
 from torch.distributions import (
+    Beta,
+    ContinuousBernoulli,
     Distribution,
     Independent,
+    InverseGamma,
     MixtureSameFamily,
     TransformedDistribution,
     constraints,
@@ -21,6 +25,8 @@ from torch.distributions import (
 
 from helpers import validate
 from helpers.estimators.base import Gradients, own_leaves
+from helpers.implicit import BY_GAMMA, concentrations
+from helpers.randomness import at_least_float32
 
 Family = type[Distribution] | Callable[..., Distribution]
 
@@ -118,6 +124,50 @@ def check_derivative(family: Family, params: Gradients) -> Distribution:
                     "never show the derivative there"
                 )
     return q
+
+
+def widened(family: Family, params: Gradients) -> Gradients:
+    """The parameters in the dtype in which samples are drawn and their density is computed.
+
+    That of a class is float32 at least, as half precision has too few uniform numbers, and float64 where torch's
+    samples underflow or its density loses digits. A function may hold tensors of its own, whose dtype is not known, so
+    it keeps the dtype. Raises ValueError for a function of half precision.
+    """
+    if is_class(family) and issubclass(family, (*BY_GAMMA, ContinuousBernoulli, InverseGamma)):
+        return {name: value.double() for name, value in params.items()}
+    narrow = any(value.dtype.itemsize < 4 for value in params.values())
+    if narrow and not is_class(family):
+        raise ValueError(f"params of the function {name_of(family)} must have at least float32, got half precision")
+    return {name: value.to(at_least_float32(value.dtype)) for name, value in params.items()} if narrow else params
+
+
+def check_digits(q: Distribution) -> None:
+    """Raise ValueError where samples of q in its own precision have too few digits for the score.
+
+    One Gamma variable in a million may underflow, one Beta variable in a million may be rounded to 1, and a sample may
+    be rounded by a fiftieth of its scale.
+    """
+    while isinstance(q, Independent | TransformedDistribution | MixtureSameFamily):
+        q = q.component_distribution if isinstance(q, MixtureSameFamily) else q.base_dist
+    if isinstance(q, BY_GAMMA):
+        for name, value in concentrations(q):
+            _at_least("tiny", name + " / 2" if name.startswith("df") else name, value, "torch's samples underflow")
+    if isinstance(q, Beta):
+        _at_least("eps", "concentration0", q.concentration0, "samples are rounded to 1")
+    if isinstance(q, ContinuousBernoulli) and "probs" in vars(q):
+        least = torch.finfo(q.probs.dtype).eps  # torch clamps probs to it, which loses the derivative
+        validate.within(
+            "probs of ContinuousBernoulli", q.probs, least, 1 - least, f"> {least:.2g} and < 1 - {least:.2g}"
+        )
+    if isinstance(getattr(q, "loc", None), Tensor) and isinstance(getattr(q, "scale", None), Tensor):
+        rounding = torch.finfo(q.loc.dtype).eps * q.loc.abs() / q.scale
+        validate.within("eps * |loc| / scale", rounding, -1.0, 0.02, "< 0.02, or samples have too few digits")
+
+
+def _at_least(limit: str, name: str, value: Tensor, reason: str) -> None:
+    """Raise ValueError if a variable with this concentration is beyond the limit once in a million."""
+    least = math.log(1e-6) / math.log(getattr(torch.finfo(value.dtype), limit))
+    validate.within(name, value, least, math.inf, f"> {least:.3g} in {value.dtype}, below which {reason}")
 
 
 def _move(ends: list[Tensor], leaves: Gradients) -> bool:

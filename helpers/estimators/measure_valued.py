@@ -12,7 +12,7 @@ from torch.distributions import Bernoulli, Distribution, Exponential, Normal, Po
 
 from helpers import validate
 from helpers.estimators.base import Estimator, Gradients, Objective
-from helpers.randomness import drawing_from
+from helpers.randomness import at_least_float32, drawing_from
 
 # A triple maps the parameters, all of one shape, to (c, z+, z-) of that shape. z+ and z- are coupled, which means that
 # they are made from the same random numbers and so lie close together.
@@ -110,7 +110,7 @@ class MeasureValued(Estimator):
                 value = params[name]
                 difference = weight * (_in_each_place(f, z, plus) - _in_each_place(f, z, minus))
                 padded = (1,) * (z.dim() - 1 - value.dim()) + value.shape
-                result[name] = difference.sum_to_size(len(z), *padded).reshape(len(z), *value.shape)
+                result[name] = difference.sum_to_size(len(z), *padded).reshape(len(z), *value.shape).to(value.dtype)
         return result
 
     def samples(self, noise: tuple[Tensor, dict[str, _Triple]], params: Gradients) -> Tensor:
@@ -119,7 +119,7 @@ class MeasureValued(Estimator):
 
     def _copies(self, params: Gradients, n: int) -> Gradients:
         shape = validate.broadcast({name: value.shape for name, value in params.items()})
-        return {name: value.expand(n, *shape) for name, value in params.items()}
+        return {name: value.to(at_least_float32(value.dtype)).expand(n, *shape) for name, value in params.items()}
 
 
 def _in_each_place(f: Objective, z: Tensor, other: Tensor) -> Tensor:

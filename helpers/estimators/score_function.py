@@ -32,7 +32,8 @@ class ScoreFunction(Estimator):
     `distribution` is a class of `torch.distributions`, or any function from the parameters to a Distribution, such as
     a policy `lambda W: Normal(x @ W, 1.0)`. `baseline` is a constant that depends on no sample, so it leaves the mean
     unchanged. f need not be differentiable. Unbiased. Raises ValueError where the score misses a part of the
-    derivative, namely if a parameter determines the support, a probability of exactly 0 or 1, or a rate of exactly 0.
+    derivative, namely if a parameter determines the support, a probability of exactly 0 or 1, or a rate of exactly 0,
+    and where samples have too few digits for it (see `families.check_digits`).
     Source: Glynn 1990; Williams 1992; Mohamed et al. 2020, section 4.
     """
 
@@ -50,11 +51,15 @@ class ScoreFunction(Estimator):
         if families.is_class(self.distribution):
             families.event_dims(self.distribution, params)
             families.check_domains(self.distribution, params)
-        families.check_derivative(self.distribution, params)
+        wide = families.widened(self.distribution, params)
+        families.check_digits(families.check_derivative(self.distribution, wide))
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
-        """The samples z themselves, because q_phi is used only through its density."""
-        q = families.at_own_shape(self.distribution, params)
+        """The samples z themselves, because q_phi is used only through its density.
+
+        They keep digits that f does not see where the score needs them: see `families.widened`.
+        """
+        q = families.at_own_shape(self.distribution, families.widened(self.distribution, params))
         with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
             return checked_samples(q.sample((n,)), n)
 
@@ -65,8 +70,9 @@ class ScoreFunction(Estimator):
 
     def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
         """The samples z at this noise."""
-        _, _, to_samples = standard_noise_of(families.at_own_shape(self.distribution, params))
-        return to_samples(eps).to(next(iter(params.values())).dtype)
+        wide = families.widened(self.distribution, params)
+        _, _, to_samples = standard_noise_of(families.at_own_shape(self.distribution, wide))
+        return to_samples(eps).to(next(iter(wide.values())).dtype)
 
     def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
         """(f(z) - baseline) times the score."""
@@ -79,13 +85,14 @@ class ScoreFunction(Estimator):
         """weight * grad_phi log q_phi(z) for each sample z, shape (n, *param.shape); `weights` has shape (n,)."""
         n = len(z)
         if families.is_class(self.distribution):
-            leaves = one_copy_per_sample(params, n, families.event_dims(self.distribution, params))
+            wide = families.widened(self.distribution, params)
+            leaves = one_copy_per_sample(wide, n, families.event_dims(self.distribution, params))
             log_density = self.distribution(**leaves, validate_args=False).log_prob(z)
             return gradients_of_copies(log_density.reshape(n, -1).sum(1), weights, leaves, params)
         leaves = own_leaves(params)
         log_density = families.at_own_shape(self.distribution, leaves).log_prob(z).reshape(n, -1).sum(1)
         rows = rows_of_jacobian(log_density, leaves)
-        return {name: weights.reshape(n, *(1,) * params[name].dim()) * row for name, row in rows.items()}
+        return {name: weights.to(row.dtype).reshape(n, *(1,) * (row.dim() - 1)) * row for name, row in rows.items()}
 
     def samples(self, noise: Tensor, params: Gradients) -> Tensor:
         """The samples z."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Exponential, MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Categorical, Exponential, Gamma, MultivariateNormal, Normal
 
 from helpers import estimate_gradient, reparametrize
 from helpers.compiled import Compiled
@@ -43,6 +43,8 @@ CASES = {
     "score function": (ScoreFunction(Normal, baseline=3.0), {"loc": 12.0, "scale": 42.0}, square),
     "Bernoulli": (ScoreFunction(Bernoulli), {"probs": torch.tensor(0.3, dtype=torch.float64)}, square),
     "exponential": (ScoreFunction(Exponential), {"rate": torch.tensor([2.0, 0.5])}, lambda z: z.sum(1) ** 2),
+    "classes": (ScoreFunction(Categorical), {"logits": torch.tensor([0.3, -1.0, 0.5])}, lambda z: 0.4 * z),
+    "gamma": (ScoreFunction(Gamma), {"concentration": torch.tensor([0.3, 2.0]), "rate": 1.0}, lambda z: z.sum(1)),
     "multivariate": (
         ScoreFunction(MultivariateNormal),
         {"loc": torch.tensor([1.0, 2.0]), "scale_tril": torch.tensor([[1.0, 0.0], [0.5, 2.0]])},

@@ -22,7 +22,6 @@ from helpers.estimators.binary import REBAR
 from helpers.estimators.bounds import PathwiseBound
 from helpers.estimators.categorical import AntitheticPair, LocalExpectation, WithoutReplacement
 from helpers.estimators.control_variates import best_baseline
-from helpers.estimators.measure_valued import MeasureValued
 from helpers.implicit import rsample, truncated_normal
 from helpers.reparametrize import normal
 from helpers.threads import one_core
@@ -54,16 +53,75 @@ def test_values_of_f_of_any_real_dtype(estimator: Any, params: dict[str, Any], d
         torch.testing.assert_close(found[name], expected[name])
 
 
-def test_the_generator_of_f_stays_its_own() -> None:
+@pytest.mark.parametrize(("estimator", "params"), CASES)
+def test_the_generator_of_f_stays_its_own(estimator: Any, params: dict[str, Any]) -> None:
     def noisy(z: Tensor) -> Tensor:
-        return z + torch.rand(z.shape)
+        return sum_of_squares(z) + torch.rand(len(z))
 
-    before, own = torch.get_rng_state(), generator()
-    MeasureValued(td.Normal)(noisy, {"loc": 0.5, "scale": 1.0}, 9, own)
+    before, own, quiet = torch.get_rng_state(), generator(), generator()
+    estimator(noisy, params, 9, own)
     assert not torch.equal(before, torch.get_rng_state())  # f drew from torch's own
-    quiet = generator()
-    MeasureValued(td.Normal)(torch.ones_like, {"loc": 0.5, "scale": 1.0}, 9, quiet)
+    estimator(sum_of_squares, params, 9, quiet)
     assert torch.equal(own.get_state(), quiet.get_state())
+
+
+def one(z: Tensor) -> Tensor:
+    return torch.ones(len(z))
+
+
+# Parameters at which samples or densities in the precision of the parameters would lose digits.
+FEW_DIGITS = [
+    (td.Gamma, {"concentration": 0.03, "rate": 1.0}),
+    (td.InverseGamma, {"concentration": 0.1, "rate": 1.0}),
+    (td.Chi2, {"df": 0.06}),
+    (td.StudentT, {"df": 0.3, "loc": 0.0, "scale": 1.0}),
+    (td.FisherSnedecor, {"df1": 0.06, "df2": 3.0}),
+    (td.Beta, {"concentration1": 0.03, "concentration0": 0.5}),
+    (td.Dirichlet, {"concentration": torch.tensor([0.03, 1.0, 1.0])}),
+    (td.ContinuousBernoulli, {"probs": 0.4989}),
+    (td.Laplace, {"loc": 0.0, "scale": 1.0}),
+    (td.Gumbel, {"loc": 0.0, "scale": 1.0}),
+    (td.Geometric, {"probs": 1e-6}),
+    (td.Categorical, {"probs": torch.tensor([1e-3, 0.3, 0.699])}),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("distribution", "params"), FEW_DIGITS)
+def test_the_mean_of_the_score_is_zero_whatever_the_dtype(
+    distribution: type[td.Distribution], params: dict[str, Any], dtype: torch.dtype
+) -> None:
+    given = {name: torch.as_tensor(value, dtype=dtype) for name, value in params.items()}
+    found = ScoreFunction(distribution)(one, given, 200_000, generator())
+    for gradient in found.values():
+        assert gradient.dtype == dtype
+        zero(gradient.double().reshape(200_000, -1))
+
+
+def zero(samples: Tensor) -> None:
+    """Each column has mean 0 within 4.5 standard errors: one false alarm in 147,000 columns."""
+    error = samples.std(0) / len(samples) ** 0.5
+    assert (samples.mean(0).abs() < 4.5 * error).all(), (samples.mean(0), error)
+
+
+REFUSED = [
+    (td.Gamma, {"concentration": 0.01, "rate": 1.0}, r"concentration must be > 0.0195 in torch.float64"),
+    (lambda concentration: td.Gamma(concentration, 1.0), {"concentration": 0.1}, r"concentration must be > 0.158 in"),
+    (td.StudentT, {"df": 0.03, "loc": 0.0, "scale": 1.0}, "df / 2 must be > 0.0195"),
+    (td.Beta, {"concentration1": 1.0, "concentration0": 0.3}, "concentration0 must be > 0.383"),
+    (td.ContinuousBernoulli, {"probs": 0.0}, "probs of ContinuousBernoulli must be > 2.2e-16 and < 1 - 2.2e-16, got"),
+    (td.Normal, {"loc": 1e6, "scale": 0.01}, r"eps \* \|loc\| / scale must be < 0.02"),
+    (lambda p: td.Bernoulli(p), {"p": torch.tensor(0.3, dtype=torch.bfloat16)}, "at least float32, got half precision"),
+]
+
+
+@pytest.mark.parametrize(("distribution", "params", "message"), REFUSED)
+def test_a_score_whose_samples_have_too_few_digits_is_refused(
+    distribution: Any, params: dict[str, Any], message: str
+) -> None:
+    for estimator in (ScoreFunction(distribution), LeaveOneOut(distribution, 2)):
+        with pytest.raises(ValueError, match=message):
+            estimator(one, params, 10, generator())
 
 
 def test_rebar_refuses_a_step() -> None:

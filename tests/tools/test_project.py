@@ -1,6 +1,7 @@
 """The files around the book agree with one another."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -69,7 +70,27 @@ def test_the_citation_has_the_version_of_the_project() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert str(citation["version"]) == PROJECT["version"] == helpers.__version__
     assert citation["cff-version"] == "1.2.0"
-    assert str(citation["date-released"]) == yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]["date"]
+    book = yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]
+    assert str(citation["date-released"]) == book["date"]
+    assert [author["name"] for author in citation["authors"]] == [book["author"]]
+    quoted = (ROOT / "index.qmd").read_text()
+    entry = dict(re.findall(r"^  (\w+) += \{\{?(.*?)\}?\},?$", quoted, flags=re.M))
+    assert entry["author"] == book["author"]
+    assert entry["year"] == book["date"][:4]
+    assert entry["note"].endswith(f"version {citation['version']}")
+
+
+def test_the_first_page_has_a_card_with_its_title_for_every_chapter_in_order() -> None:
+    book = yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]
+    parts = [part for part in book["chapters"] if isinstance(part, dict)]
+    titles = {}
+    for source in (source for part in parts for source in part["chapters"]):
+        first = "".join(json.loads((ROOT / source).read_text())["cells"][0]["source"])
+        titles[source] = re.match(r"# (.*) \{#", first)[1]
+    chapters = (ROOT / "index.qmd").read_text().partition("## A map")[2].partition("\n## ")[0]
+    cards = re.findall(r"^- \[(.*)\]\((.*)\)\\\n  \S", chapters, flags=re.M)
+    assert [(title, source) for source, title in titles.items()] == cards
+    assert re.findall(r"^\*\*(.*)\*\*$", chapters, flags=re.M) == [part["part"] for part in parts]
 
 
 def test_the_workflow_is_sound() -> None:
