@@ -153,6 +153,8 @@ def paragraphs(of: Any) -> list[str]:
 
 
 def filled(text: str, indent: str = "") -> str:
+    """The text in lines, none of which begins with "1983.", since that would begin a list."""
+    text = re.sub(r" (?=\d+[.)](?: |$))", "\N{NO-BREAK SPACE}", text)
     return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 

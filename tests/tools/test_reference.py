@@ -170,3 +170,7 @@ def test_the_source_is_a_link_once_the_book_has_a_repository(monkeypatch: pytest
 def test_a_page_without_a_place_is_an_error() -> None:
     with pytest.raises(ValueError, match="must hold the reference once, got 0"):
         into_page("# Reference\n")
+
+
+def test_no_line_begins_with_a_number_that_markdown_takes_for_a_list() -> None:
+    assert "\n1983." not in reference.filled("x" * (reference.WIDTH - 2) + " 1983.")
