@@ -208,7 +208,7 @@ class Results:
 
 
 def judge(mutants: list[Mutant], root: Path, jobs: int, tests_only: bool) -> dict[str, Any]:
-    """Do the remaining runs, and return the report of which faults made which tests fail, and which survived."""
+    """Do the remaining runs, and return the report of how many faults were seen, and which were not."""
     kept = root / "build" / "mutants.json"
     with copied(root, None) as root:  # because work on the project must not disturb the run
         check_that_copies_are_used(root)
@@ -231,7 +231,7 @@ def judge(mutants: list[Mutant], root: Path, jobs: int, tests_only: bool) -> dic
 
 
 def report(entries: list[dict[str, Any]], fingerprint: str) -> dict[str, Any]:
-    """The scores, the survivors, and what failed for each fault. A chapter counts once for each fault it shows."""
+    """The scores and the survivors. A chapter counts once for each fault it shows."""
     cells = [cell for entry in entries for cell in entry["chapters"].values()]
     survivors = [
         {"fault": entry["fault"], "file": entry["file"], "green": green}
@@ -247,7 +247,6 @@ def report(entries: list[dict[str, Any]], fingerprint: str) -> dict[str, Any]:
         "survivors": survivors,
         "fingerprint": fingerprint,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy")}},
-        "mutants": entries,
     }
 
 

@@ -2,7 +2,8 @@
 
 import nbformat
 import pytest
-from nbval_tolerance import compare
+from nbval_tolerance import Tolerance, compare
+from nbval_tolerance.plugin import TOLERANCE
 
 OUTPUT = nbformat.v4.new_output
 
@@ -25,7 +26,12 @@ def write(pytester: pytest.Pytester, name: str, *cells: nbformat.NotebookNode) -
 
 def nbval(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
     """Run pytest in a process of its own: nbval leaves a file of each kernel open, which fails a later test here."""
-    return pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "--color=no", "-p", "no:xdist", *options)
+    return pytester.runpytest_subprocess("--nbval-current-env", "--color=no", *options)
+
+
+def failed(result: pytest.RunResult) -> set[str]:
+    """The cells that the summary lists as failed."""
+    return {line.removeprefix("FAILED ").split(" - ")[0] for line in result.outlines if line.startswith("FAILED ")}
 
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9"><text>12</text></svg>'
@@ -75,56 +81,57 @@ def test_green_where_it_should_be_and_red_for_each_fault(pytester: pytest.Pytest
     write(pytester, "good.ipynb", *GOOD)
     write(pytester, "bad.ipynb", *BAD)
     pytester.makefile(".cfg", sanitize="[times]\nregex: took [0-9.]+ s\nreplace: took TIME\n")
-    result = nbval(pytester, "--nbval-sanitize-with=sanitize.cfg", "good.ipynb", "bad.ipynb")
+    options = ["-p", "no:xdist", "--nbval-sanitize-with=sanitize.cfg", "--tolerance-sigmas=4.25"]
+    result = nbval(pytester, "--nbval", *options, "good.ipynb", "bad.ipynb")
     result.assert_outcomes(passed=len(GOOD), failed=len(BAD))
-    red = {line.split(" - ")[0] for line in result.outlines if line.startswith("FAILED")}
-    assert red == {f"FAILED bad.ipynb::Cell {i}" for i in range(len(BAD))}
+    assert failed(result) == {f"bad.ipynb::Cell {i}" for i in range(len(BAD))}
     result.stdout.fnmatch_lines(
         [
             "bad.ipynb, cell 0",
             "  stored  mu 24.3 ± 0.6",
             "  now     mu 29.9 ± 0.5",
             "  stored 24.3 ± 0.6, now 29.9 ± 0.5:",
-            "    7.2 combined standard errors apart, over 4.5",
+            "    7.2 combined standard errors apart, over 4.25",
         ]
     )
     assert "plugin exception" not in result.stdout.str()
 
 
-def test_a_kernel_that_dies_ends_its_notebook_and_no_other(pytester: pytest.Pytester) -> None:
-    write(pytester, "a.ipynb", cell("x = 1"), cell("import os\nos._exit(1)"), cell("x"), cell("x"))
-    write(pytester, "b.ipynb", cell("x = 1"))
-    result = nbval(pytester, "-rs", "a.ipynb", "b.ipynb")  # nbval would wait for 2000 s
-    result.assert_outcomes(passed=2, failed=1, skipped=2)
+def test_with_xdist_and_nbval_lax_and_a_kernel_that_dies(pytester: pytest.Pytester) -> None:
+    """A kernel that dies ends its notebook, and no other; nbval would wait for 2000 s."""
+    write(
+        pytester,
+        "lax.ipynb",
+        cell("x = 4"),
+        cell("print(f'{x}.0 ± 0.1')", stream("9.0 ± 0.1\n")),
+        cell("# NBVAL_CHECK_OUTPUT\nprint(f'{x}.0 ± 0.1')", stream("9.0 ± 0.1\n")),
+    )
+    write(pytester, "dies.ipynb", cell("x = 1"), cell("import os\nos._exit(1)"), cell("x"), cell("x"))
+    result = nbval(pytester, "--nbval-lax", "-n", "2", "--dist", "loadscope", "-rfs")
+    result.assert_outcomes(passed=3, failed=2, skipped=2)
     result.stdout.fnmatch_lines(["Cell 1: The kernel died while this cell was running*", "*os._exit(1)"])
     result.stdout.fnmatch_lines(["SKIPPED*the kernel died in cell 1"])
+    assert failed(result) == {"dies.ipynb::Cell 1", "lax.ipynb::Cell 2"}
+
+
+def tolerance(pytester: pytest.Pytester, *options: str) -> Tolerance:
+    """What the plugin compares with, given these options and the settings in the folder of `pytester`."""
+    return pytester.parseconfigure("-p", "no:cacheprovider", *options).stash[TOLERANCE]
 
 
 def test_options_come_from_the_command_line_the_settings_or_the_defaults(pytester: pytest.Pytester) -> None:
-    write(pytester, "a.ipynb", cell("print('3.0 ± 0.1')", stream("3.3 ± 0.3\n")))
+    assert tolerance(pytester) == Tolerance()
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\ntolerance_factor = "1"\ntolerance_sigmas = "0.5"\n')
-    result = nbval(pytester, "--tolerance-factor=5", "a.ipynb")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*0.9 combined standard errors apart, over 0.5"])
+    assert tolerance(pytester) == Tolerance(factor=1.0, sigmas=0.5)
+    assert tolerance(pytester, "--tolerance-factor=5") == Tolerance(factor=5.0, sigmas=0.5)
 
 
 def test_bad_options_are_refused(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--tolerance-factor=0.5")
-    result.stderr.fnmatch_lines(["ERROR: nbval-tolerance: factor must be a finite number >= 1, got 0.5"])
+    with pytest.raises(pytest.UsageError, match=r"nbval-tolerance: factor must be a finite number >= 1, got 0\.5"):
+        tolerance(pytester, "--tolerance-factor=0.5")
     pytester.makepyprojecttoml('[tool.pytest.ini_options]\ntolerance_sigmas = "many"\n')
-    result = pytester.runpytest_subprocess()
-    result.stderr.fnmatch_lines(["ERROR: tolerance_sigmas must be a number, got 'many'"])
-
-
-def test_with_xdist_and_with_nbval_lax(pytester: pytest.Pytester) -> None:
-    write(pytester, "a.ipynb", cell("x = 4"), cell("print(f'{x}.0 ± 0.1')", stream("9.0 ± 0.1\n")))
-    write(
-        pytester, "b.ipynb", cell("x = 3"), cell("# NBVAL_CHECK_OUTPUT\nprint(f'{x}.0 ± 0.1')", stream("9.0 ± 0.1\n"))
-    )
-    options = ["--nbval-current-env", "-n", "2", "--dist", "loadscope", "--color=no"]
-    result = pytester.runpytest_subprocess("--nbval-lax", *options)
-    result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(["FAILED b.ipynb::Cell 1*"])
+    with pytest.raises(pytest.UsageError, match="tolerance_sigmas must be a number, got 'many'"):
+        tolerance(pytester)
 
 
 def test_outputs_of_a_cell_are_compared_by_kind() -> None:
