@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from benchmarks.peers import MU, PEERS, SIGMA, Work, loop
-from benchmarks.report import RESULTS, Row, write
+from benchmarks.report import CHUNKS, RESULTS, Row, write
 from helpers import estimate_gradient, get_graph, reparametrize
 from helpers.compiled import Compiled
 from helpers.estimate import CHUNK_SIZE
@@ -186,10 +186,10 @@ def against_peers(repeats: int) -> list[Row]:
             continue
         check(name, work)
         works[name] = partial(work, n)
-        works[f"{name}, in our chunks"] = partial(in_chunks, work, n)
+        works[name + CHUNKS] = partial(in_chunks, work, n)
     times = seconds(works, repeats)
     for name in (name for name in works if name not in HOWS):
-        must, aim = marks.get(name.removesuffix(", in our chunks"), (1, 3))
+        must, aim = marks.get(name.removesuffix(CHUNKS), (1, 3))
         label = f"{name}, N = 1e7{{}}: speed-up"
         rows += [Row.of_ratio(label.format(how), times[name], times[how], n, must, aim) for how in HOWS]
     return rows

@@ -13,6 +13,7 @@ IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";$', re.MULTILINE)
 DECLARATION = re.compile(r"^export (?=(?:async )?(?:function|const|class) ([\w$]+))", re.MULTILINE)
 DEFAULT = re.compile(r"^export default (?=function ([\w$]+))", re.MULTILINE)
 LIST = re.compile(r"export\{([^}]*)\};?\s*$")
+COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # on lines of its own
 LEFT_OVER = re.compile(r"^(?:import|export)\b", re.MULTILINE)
 START = 'modules["explore.js"].startAll(async (name) => modules[`${name}.js`]);'
 
@@ -50,6 +51,8 @@ def _add(name: str, made: dict[str, str]) -> None:
         for piece in listed[1].split(","):
             inner, _, outer = piece.strip().partition(" as ")
             exports.append(f"{outer or inner}: {inner}")
+    if folder.name != "vendor":  # where a comment may be a licence
+        code = COMMENT.sub("", code)
     code = LIST.sub("", DECLARATION.sub("", DEFAULT.sub("", IMPORT.sub(taken, code))))
     if LEFT_OVER.search(code):
         raise RenderError(f"assets/explore/{name}: an import or export of a form that cannot be bundled")

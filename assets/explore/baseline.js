@@ -1,7 +1,8 @@
 // Chapter 9: what a baseline does to the samples of the score function, and to their variance, which is a parabola in it.
 import { format } from "./vendor/d3.js";
 import { baselineVariance, bestBaseline, estimate, normalScore, squareVariance } from "./maths.js";
-import { body, button, chart, controls, curve, disc, drawing, fixed, label, line, numbers, plusMinus, row, slider, summary } from "./parts.js";
+import { button, steering } from "./controls.js";
+import { body, chart, curve, disc, drawing, fixed, label, line, numbers, plusMinus, row, summary } from "./parts.js";
 import { normals, uniformSource } from "./random.js";
 
 const [MU, SIGMA] = [12, 42];
@@ -26,16 +27,12 @@ export default function baseline(element) {
   const panels = row(root);
   const scatter = drawing(panels, { height: HEIGHT, describe: describeScatter, draw: drawScatter });
   const parabola = drawing(panels, { height: HEIGHT, describe: describeParabola, draw: drawParabola });
-  const panel = controls(root);
-  const chosen = slider(panel, { name: "b", spoken: "baseline b", ...B, value: state.b, show: whole, change: set });
+  const { panel, set, slider, again } = steering(root, state, update);
+  const chosen = slider("b", { name: "b", spoken: "baseline b", ...B, show: whole });
   const keys = panel.append("span").attr("class", "explore-pair");
   button(keys, "b = 0", () => jump(0));
   button(keys, "b = mean of f", () => jump(MEAN));
-  button(keys, "New samples", () => {
-    state.seed += 1;
-    draw();
-    update();
-  });
+  again("New samples", draw, keys);
   const columns = [`estimate of ${EXACT}`, "variance", "÷ least"];
   const table = numbers(root, `Estimates from ${COUNT} samples, and the exact variance of one`, columns, [["is-score", "score function"]]);
   const spoken = summary(root);
@@ -44,12 +41,7 @@ export default function baseline(element) {
 
   function jump(b) {
     chosen.set(b);
-    set(b);
-  }
-
-  function set(b) {
-    state.b = b;
-    update();
+    set("b")(b);
   }
 
   function draw() {

@@ -1,7 +1,8 @@
 // Chapter 6: functions that agree at 0 and 1 and bend between them, and what straight-through makes of each.
 import { bent as f, bentSlope, straightThroughLimit } from "./discrete.js";
 import { estimate } from "./maths.js";
-import { body, button, chart, controls, curve, disc, drawing, fixed, label, line, numbers, plusMinus, row, slider, summary } from "./parts.js";
+import { steering } from "./controls.js";
+import { body, chart, curve, disc, drawing, fixed, label, line, numbers, plusMinus, row, summary } from "./parts.js";
 import { uniformSource } from "./random.js";
 
 const COUNT = 200;
@@ -19,27 +20,16 @@ export default function bent(element) {
   const panels = row(root);
   const shape = drawing(panels, { height: HEIGHT, describe: describeShape, draw: drawShape });
   const limits = drawing(panels, { height: HEIGHT, describe: describeLimits, draw: drawLimits });
-  const panel = controls(root);
-  slider(panel, { name: "bend", spoken: "bend", ...BEND, value: state.a, show: (a) => fixed(a, 2), change: set("a") });
-  slider(panel, { name: "p", spoken: "probability p", min: 0, max: 1, step: 0.05, value: state.p, show: (p) => fixed(p, 2), change: set("p") });
-  button(panel, "New samples", () => {
-    state.seed += 1;
-    draw();
-    update();
-  });
+  const { slider, again } = steering(root, state, update);
+  slider("a", { name: "bend", spoken: "bend", ...BEND, show: (a) => fixed(a, 2) });
+  slider("p", { name: "p", spoken: "probability p", min: 0, max: 1, step: 0.05, show: (p) => fixed(p, 2) });
+  again("New samples", draw);
   const words = root.append("p").attr("class", "explore-step");
   const columns = [`${COUNT} samples`, "limit", "gradient", "bias"];
   const table = numbers(root, `Straight-through estimates from ${COUNT} samples`, columns, [["is-pathwise", "straight-through"]]);
   const spoken = summary(root);
   draw();
   update();
-
-  function set(name) {
-    return (value) => {
-      state[name] = value;
-      update();
-    };
-  }
 
   function draw() {
     noise = Array.from({ length: COUNT }, uniformSource(state.seed));

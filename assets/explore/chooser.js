@@ -1,6 +1,7 @@
 // Chapter 18: the tree of questions, one at a time. Its text is the nested list that stands in the chapter's own block:
 // each item is a question with its answers as a list below, and an answer begins with a word or two and a colon.
-import { body, button, summary } from "./parts.js";
+import { button } from "./controls.js";
+import { body, summary } from "./parts.js";
 
 const isList = (node) => node.nodeName === "UL";
 

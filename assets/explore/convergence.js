@@ -1,5 +1,6 @@
 // Chapter 9: forty runs of two estimators of d/dmu E[z^2] from the same samples, inside their standard-error funnels.
-import { body, button, controls, drawing, fixed, numbers, plusMinus, row, slider, summary } from "./parts.js";
+import { steering } from "./controls.js";
+import { body, drawing, fixed, numbers, plusMinus, row, summary } from "./parts.js";
 import { COUNTS, errorAt, EXACT, fortyRuns, funnel, HEIGHT, RUNS, thousands } from "./funnels.js";
 
 const NAMES = { pathwise: "pathwise", score: "score function" };
@@ -13,20 +14,9 @@ export default function convergence(element) {
   const pictures = Object.keys(NAMES).map((kind) =>
     drawing(panels, { height: HEIGHT, describe: () => describe(kind), draw: (svg, width) => draw(svg, width, kind) }),
   );
-  const panel = controls(root);
-  slider(panel, {
-    name: "N", spoken: "number of samples", min: 0, max: COUNTS.length - 1, step: 1, value: state.at,
-    show: (at) => thousands(COUNTS[at]),
-    change: (at) => {
-      state.at = at;
-      update();
-    },
-  });
-  button(panel, "Forty new runs", () => {
-    state.seed += 1;
-    runs = fortyRuns(state.seed);
-    update();
-  });
+  const { slider, again } = steering(root, state, update);
+  slider("at", { name: "N", spoken: "number of samples", min: 0, max: COUNTS.length - 1, step: 1, show: (at) => thousands(COUNTS[at]) });
+  again("Forty new runs", () => (runs = fortyRuns(state.seed)));
   const rows = Object.entries(NAMES).map(([kind, name]) => [`is-${kind}`, name]);
   const columns = ["one run ± std. error", "its z", "runs within ±2"];
   const table = numbers(root, `Estimates of ${EXACT}, with the exact standard error`, columns, rows);

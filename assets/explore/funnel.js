@@ -1,6 +1,7 @@
 // The cover: forty runs that close in on the derivative, next to torch.normal, through which backpropagation gives 0.
 import { COUNTS, errorAt, EXACT, fortyRuns, funnel as draw, HEIGHT, thousands } from "./funnels.js";
-import { body, button, controls, drawing, label, line, numbers, player, plusMinus, slider, summary } from "./parts.js";
+import { player, slider, steering } from "./controls.js";
+import { body, drawing, label, line, numbers, plusMinus, summary } from "./parts.js";
 
 const TAKES = 5000; // ms from the first number of samples to the last
 const LAST = COUNTS.length - 1;
@@ -12,7 +13,7 @@ export default function funnel(element) {
 
   const root = body(element, "Forty runs of a gradient estimate, with a slider for the number of samples");
   const picture = drawing(root, { height: HEIGHT, describe, draw: drawFunnel });
-  const panel = controls(root);
+  const { panel, again } = steering(root, state, update);
   const play = player(panel, "Play", {
     start: () => (first = state.at === LAST ? 0 : state.at),
     frame(ms) {
@@ -27,11 +28,7 @@ export default function funnel(element) {
       set(at);
     },
   });
-  button(panel, "Forty new runs", () => {
-    state.seed += 1;
-    runs = fortyRuns(state.seed);
-    update();
-  });
+  again("Forty new runs", () => (runs = fortyRuns(state.seed)));
   const rows = [["is-pathwise", "z = mu + sigma * eps"], ["is-score", "z = torch.normal(mu, sigma)"]];
   const table = numbers(root, `Estimates of the derivative with respect to mu, which is ${EXACT}`, ["mu.grad, one run"], rows);
   const spoken = summary(root);

@@ -1,7 +1,8 @@
 // Chapter 3: the plane of the latent variable with the codes of held-out digits, and what the decoder makes of a point in it.
 import { decode } from "./discrete.js";
 import { CODES, HIDDEN_BIAS, HIDDEN_WEIGHTS, LABELS, PIXEL_BIAS, PIXEL_WEIGHTS } from "./latent-weights.js";
-import { body, button, chart, controls, disc, draggable, drawing, fixed, label, row, slider, summary } from "./parts.js";
+import { button, controls, slider } from "./controls.js";
+import { body, chart, disc, draggable, drawing, fixed, label, row, summary } from "./parts.js";
 
 const SCALE = 100; // the weights are stored in hundredths
 const RANGE = 2.7;

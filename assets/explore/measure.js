@@ -1,6 +1,7 @@
 // Chapter 12: the pairs of samples of the measure-valued derivative with respect to the mean of a normal variable.
 import { estimate, meanPair, normalDensity, normalScore } from "./maths.js";
-import { body, button, chart, controls, curve, disc, drawing, fixed, line, numbers, plusMinus, points, slider, summary } from "./parts.js";
+import { button, steering } from "./controls.js";
+import { body, chart, curve, disc, drawing, fixed, line, numbers, plusMinus, points, summary } from "./parts.js";
 import { normals, rayleigh, uniformSource } from "./random.js";
 
 const MU = 12;
@@ -23,29 +24,18 @@ export default function measure(element) {
 
   const root = body(element, "Pairs of samples below and above the mean, with sliders for one pair and for sigma");
   const picture = drawing(root, { height: UPPER + LOWER, describe, draw });
-  const panel = controls(root);
+  const { panel, set, slider, again } = steering(root, state, update);
   const keys = panel.append("span").attr("class", "explore-pair");
   for (const [kind, { name }] of Object.entries(FUNCTIONS)) button(keys, name, () => set("kind")(kind)).attr("data-kind", kind);
-  slider(panel, { name: "w", spoken: "distance w", min: 0, max: 3, step: 0.05, value: state.w, show: (w) => fixed(w, 2), change: set("w") });
-  slider(panel, { name: "σ", spoken: "sigma", min: 10, max: 50, step: 1, value: state.sigma, show: String, change: set("sigma") });
-  button(panel, "New pairs", () => {
-    state.seed += 1;
-    drawPairs();
-    update();
-  });
+  slider("w", { name: "w", spoken: "distance w", min: 0, max: 3, step: 0.05, show: (w) => fixed(w, 2) });
+  slider("sigma", { name: "σ", spoken: "sigma", min: 10, max: 50, step: 1, show: String });
+  again("New pairs", drawPairs);
   const words = root.append("p").attr("class", "explore-step");
   const rows = [["is-third", "pairs"], ["is-pathwise", "pathwise"], ["", "exact"]];
   const table = numbers(root, `Estimates of the derivative with respect to mu from ${COUNT} pairs`, [`∂/∂μ, ${COUNT} pairs`], rows);
   const spoken = summary(root);
   drawPairs();
   update();
-
-  function set(name) {
-    return (value) => {
-      state[name] = value;
-      update();
-    };
-  }
 
   function drawPairs() {
     const uniform = uniformSource(state.seed);

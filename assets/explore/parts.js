@@ -1,4 +1,4 @@
-// What the figures are put together from: a body, drawings, charts, sliders, buttons, a table of numbers, a spoken summary.
+// What the figures are put together from: a body, drawings, charts, a table of numbers, a spoken summary.
 import { axisBottom, axisLeft, scaleLinear, scaleLog, select } from "./vendor/d3.js";
 
 const MINUS = "\u2212";
@@ -21,11 +21,6 @@ export function plusMinus(mean, error) {
 /** The part of the element that scripts make; `label` names it for readers who cannot see it. */
 export function body(element, label) {
   return select(element).append("div").attr("class", "explore-body").attr("role", "group").attr("aria-label", label);
-}
-
-/** Whether the reader has asked for less motion. */
-export function isStill() {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
 /** A row for drawings that stand side by side where there is room. */
@@ -120,67 +115,6 @@ export function draggable(svg, group, move) {
     });
     svg.on("pointerup pointercancel", () => svg.on("pointermove pointerup pointercancel", null));
   });
-}
-
-/** A row for sliders and buttons. */
-export function controls(parent) {
-  return parent.append("div").attr("class", "explore-controls");
-}
-
-/** A slider between its name and its value, which `show` writes. */
-export function slider(parent, { name, spoken, min, max, step, value, show, change }) {
-  const label = parent.append("label").attr("class", "explore-slider");
-  label.append("span").attr("class", "explore-name").attr("aria-hidden", "true").text(name);
-  const input = label.append("input").attr("type", "range").attr("aria-label", spoken);
-  const output = label.append("span").attr("class", "explore-value").attr("aria-hidden", "true");
-  function write() {
-    output.text(show(get()));
-    input.attr("aria-valuetext", show(get()));
-  }
-  function get() {
-    return Number(input.property("value"));
-  }
-  input.attr("min", min).attr("max", max).attr("step", step).property("value", value);
-  input.on("input", () => {
-    write();
-    change(get());
-  });
-  write();
-  return {
-    set(x) {
-      input.property("value", x);
-      write();
-    },
-  };
-}
-
-export function button(parent, text, press) {
-  return parent.append("button").attr("type", "button").attr("class", "explore-button").text(text).on("click", press);
-}
-
-/**
- * A button that starts a motion and stops it. `start()` prepares it, and `frame(ms)` shows its state so long after the
- * start, and returns whether it goes on. With less motion asked for, only the end is shown, `frame(Infinity)`.
- */
-export function player(parent, name, { start = () => {}, frame }) {
-  let running = 0;
-  const pressed = button(parent, name, () => {
-    if (running) return stop();
-    start();
-    if (isStill()) return void frame(Infinity);
-    const began = performance.now();
-    pressed.text("Pause");
-    running = requestAnimationFrame(function next(now) {
-      if (frame(Math.max(0, now - began))) running = requestAnimationFrame(next);
-      else stop();
-    });
-  });
-  function stop() {
-    cancelAnimationFrame(running);
-    running = 0;
-    pressed.text(name);
-  }
-  return { stop };
 }
 
 /**

@@ -1,10 +1,11 @@
 // Chapter 5: the forward and the backward pass of y = (mu + sigma eps)^2, a step at a time.
 import { passes as computed } from "./maths.js";
-import { body, button, controls, drawing, fixed, line, player, points, slider, summary } from "./parts.js";
+import { button, controls, player, slider } from "./controls.js";
+import { body, drawing, fixed, line, points, summary } from "./parts.js";
 
 const [MU, SIGMA] = [12, 42];
 const BOX = { width: 100, height: 54 };
-const WIDE = 560; // from here on, the graph lies: there is room for its labels between four boxes
+const WIDE = 640; // px: where explore.css sets drawings side by side
 const HEIGHTS = { lying: 196, upright: 372 };
 const PLACES = { sigma: [0, 0], s: [1, 0], eps: [1, 1], z: [2, 0], mu: [2, 1], y: [3, 0] }; // along the chain, and next to it
 const FORMULAS = { sigma: "σ", eps: "ε", s: "s = σε", mu: "μ", z: "z = μ + s", y: "y = z²" };

@@ -1,7 +1,8 @@
 // Chapter 1: the same noise at every mu and sigma, and what each sample contributes to both estimators of both derivatives.
 import { axisBottom, scaleLinear } from "./vendor/d3.js";
 import { estimate, normalDensity, normalScore, sineGradient, sinePathwise } from "./maths.js";
-import { body, button, controls, disc, draggable, drawing, fixed, label, line, numbers, plusMinus, points, slider, summary } from "./parts.js";
+import { steering } from "./controls.js";
+import { body, disc, draggable, drawing, fixed, label, line, numbers, plusMinus, points, summary } from "./parts.js";
 import { normals, uniformSource } from "./random.js";
 
 const COUNT = 50;
@@ -31,27 +32,15 @@ export default function pathwise(element) {
   const root = body(element, "Pathwise and score-function samples, with sliders for mu and sigma");
   const picture = drawing(root, { height: HEIGHT, describe, draw });
   const handles = { mu: handle("mu", "μ"), sigma: handle("sigma", "μ + σ") };
-  const panel = controls(root);
-  const made = (name, symbol) =>
-    slider(panel, { name: symbol, spoken: name, ...RANGES[name], value: state[name], show: (x) => fixed(x, 2), change: set(name) });
+  const { slider, again } = steering(root, state, update);
+  const made = (name, symbol) => slider(name, { name: symbol, spoken: name, ...RANGES[name], show: (x) => fixed(x, 2) });
   const sliders = { mu: made("mu", "μ"), sigma: made("sigma", "σ") };
-  button(panel, "New noise", () => {
-    state.seed += 1;
-    drawNoise();
-    update();
-  });
+  again("New noise", drawNoise);
   const rows = [["is-pathwise", "pathwise"], ["is-score", "score function"], ["", "exact"]];
   const table = numbers(root, `Estimates from ${COUNT} samples`, ["∂/∂μ", "∂/∂σ"], rows);
   const spoken = summary(root);
   drawNoise();
   update();
-
-  function set(name) {
-    return (value) => {
-      state[name] = value;
-      update();
-    };
-  }
 
   function drawNoise() {
     eps = [...normals(uniformSource(state.seed), COUNT)];

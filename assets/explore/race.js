@@ -1,6 +1,7 @@
 // Chapter 7: races between four runners, whose arrival times are exponential, and a tally of the winners.
 import { race as raced } from "./discrete.js";
-import { body, button, controls, disc, drawing, fixed, label, line, numbers, player, plusMinus, row, summary } from "./parts.js";
+import { button, controls, player } from "./controls.js";
+import { body, disc, drawing, fixed, label, line, numbers, plusMinus, row, summary } from "./parts.js";
 import { gumbel, uniformSource } from "./random.js";
 
 const RATES = [0.1, 0.2, 0.3, 0.4];

@@ -1,6 +1,7 @@
 // Chapter 11: random points and Sobol points in the unit square, the boxes that they leave empty, and the errors of a mean.
 import { emptyBoxes, exponentialMoments } from "./maths.js";
-import { body, button, controls, disc, drawing, fixed, label, numbers, row, slider, summary } from "./parts.js";
+import { steering } from "./controls.js";
+import { body, disc, drawing, fixed, label, numbers, row, summary } from "./parts.js";
 import { sobol as sobolPoints, uniformSource } from "./random.js";
 
 const REPETITIONS = 40;
@@ -20,18 +21,9 @@ export default function sobol(element) {
   const pictures = Object.keys(NAMES).map((kind) =>
     drawing(panels, { height: (width) => TOP + side(width) + 2, describe: () => describe(kind), draw: (svg, width) => draw(svg, width, kind) }),
   );
-  const panel = controls(root);
-  slider(panel, {
-    name: "N", spoken: "number of points", min: SIZES.fewest, max: SIZES.most, step: 1, value: state.power, show: (power) => `${2 ** power}`,
-    change: (power) => {
-      state.power = power;
-      make();
-    },
-  });
-  button(panel, "New points", () => {
-    state.seed += 1;
-    make();
-  });
+  const { slider, again } = steering(root, state, make);
+  slider("power", { name: "N", spoken: "number of points", min: SIZES.fewest, max: SIZES.most, step: 1, show: (power) => `${2 ** power}` });
+  again("New points");
   const columns = ["empty boxes", "error of the mean", "r.m.s. of 40"];
   const table = numbers(root, "Empty boxes, and errors of the mean of e^(x + y)", columns, Object.entries(NAMES).map(([kind, name]) => [MARKS[kind], name]));
   const spoken = summary(root);

@@ -1,7 +1,8 @@
 // Chapter 8: relaxed samples of three classes on the simplex, what their gradient converges to, and how large its error is.
 import { categoricalGradient, gaussLegendre, relaxedGradient, relaxedMoments, softmax } from "./discrete.js";
 import { estimate } from "./maths.js";
-import { body, button, chart, controls, curve, disc, drawing, fixed, label, line, numbers, plusMinus, points, row, slider, summary } from "./parts.js";
+import { steering } from "./controls.js";
+import { body, chart, curve, disc, drawing, fixed, label, line, numbers, plusMinus, points, row, summary } from "./parts.js";
 import { gumbel, uniformSource } from "./random.js";
 
 const COUNT = 300;
@@ -34,20 +35,9 @@ export default function temperature(element) {
   const panels = row(root);
   const simplex = drawing(panels, { height: simplexHeight, describe: describeSimplex, draw: drawSimplex });
   const charts = drawing(panels, { height: HEIGHT, describe: describeCharts, draw: drawCharts });
-  const panel = controls(root);
-  slider(panel, {
-    name: "τ", spoken: "temperature tau", min: 0, max: TAU.steps, step: 1, value: state.step,
-    show: (step) => fixed(tauAt(step), 3),
-    change: (step) => {
-      state.step = step;
-      update();
-    },
-  });
-  button(panel, "New noise", () => {
-    state.seed += 1;
-    drawNoise();
-    update();
-  });
+  const { slider, again } = steering(root, state, update);
+  slider("step", { name: "τ", spoken: "temperature tau", min: 0, max: TAU.steps, step: 1, show: (step) => fixed(tauAt(step), 3) });
+  again("New noise", drawNoise);
   const words = root.append("p").attr("class", "explore-step");
   const table = numbers(root, `Errors of the gradient from ${COUNT} samples`, PARTS, [["is-pathwise", "relaxed"]]);
   const spoken = summary(root);

@@ -65,13 +65,20 @@ def test_plain_and_compiled_are_next_to_each_other() -> None:
 
 def test_the_rate_of_a_peer_is_that_of_the_engine_over_the_speed_up() -> None:
     rows = [
-        Row("pathwise: share of raw", 0.4, "", 0.2, None, rate=9e6),
-        Row("pathwise, compiled: share of raw", 0.4, "", 0.2, None, rate=12e6),
+        Row("pathwise: share of raw", 0.4, "", 0.2, None, rate=1e6),  # another comparison, at another time
         Row("peer, N = 1e7: speed-up", 2.0, "", 1, None, rate=8e6),
         Row("peer, N = 1e7, compiled: speed-up", 4.0, "", 1, None, rate=16e6),
+        Row("peer, in our chunks, N = 1e7: speed-up", 0.8, "", 1, None, rate=8e6),
+        Row("peer, in our chunks, N = 1e7, compiled: speed-up", 1.6, "", 1, None, rate=16e6),
+        Row("slow, N = 1e7: speed-up", 8.0, "", 1, None, rate=8e6),
+        Row("slow, N = 1e7, compiled: speed-up", 16.0, "", 1, None, rate=16e6),
     ]
-    found = libraries(results() | {"rows": [row.as_dict() for row in rows]})
-    assert found == {"this book, compiled": 12, "this book": 9, "peer": 4}
+    found = results() | {"rows": [row.as_dict() for row in rows]}
+    speeds = libraries(found)
+    assert speeds == {"this book, compiled": (16, None), "peer": (4, 10), "this book": (8, None), "slow": (1, None)}
+    assert list(speeds) == ["this book, compiled", "peer", "this book", "slow"]
+    assert "; peer 4, in chunks 10; this book 8; slow 1." in PARTS["chart"](found)
+    assert drawing(found) != drawing(found | {"rows": [row.as_dict() for row in (*rows[:3], *rows[5:])]})
 
 
 def test_a_ratio_is_that_of_the_medians() -> None:
