@@ -12,6 +12,7 @@ import pytest
 
 from tools.chromium import find_chromium
 from tools.lighthouse import read_scores
+from tools.pdf import page_numbers
 from tools.serve import served
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,3 +80,16 @@ def test_the_devcontainer_sets_up_as_make_does() -> None:
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert container["postCreateCommand"] == "python tools/setup.py"
     assert "chromium" in container["onCreateCommand"]
+
+
+def test_places_in_a_pdf_are_counted_in_the_order_of_its_pages() -> None:
+    pdf = b"""
+9 0 obj
+<</Type /Pages /Kids [7 0 R 4 0 R] /Count 2>>
+4 0 obj
+<</Type /Page /Parent 9 0 R>>
+7 0 obj
+<</Type /Page /Parent 9 0 R>>
+<</index#2F [7 0 R /XYZ 0 800 0] /chapters#2F01#2F [4 0 R /XYZ 0 10 0] /elsewhere [12 0 R /XYZ 0 10 0]>>
+"""
+    assert page_numbers(pdf) == {"index/": 1, "chapters/01/": 2}
