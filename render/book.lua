@@ -15,6 +15,7 @@ local page, cell                      -- the page at hand, and the number of its
 local errors, seen = {}, {}
 local targets, uses = {}, {}          -- id -> what a reference may name; the places where references stand
 local names, keys, explorables = {}, {}, {}
+local displayed = request.cell        -- the class of the spans that keep displayed formulas for `paragraph`
 local convert
 
 -- Faults ----------------------------------------------------------------------------------------------------------
@@ -70,10 +71,12 @@ local function numbered(id)
 end
 
 -- Inlines, which are only checked ---------------------------------------------------------------------------------
+-- One walk over all blocks of a page does it: one walk for each paragraph takes six times as long.
 
 local check = { traverse = 'topdown' }
 
 function check.Str(str)
+  if not str.text:find('[{:?@]') then return nil end -- nearly all
   for _, leak in ipairs(NOT_TEXT) do
     if str.text:find(leak, 1, true) then
       return refuse('"' .. str.text .. '" was not understood: unsupported or misplaced markup')
@@ -146,22 +149,32 @@ function check.Cite(cite)
 end
 
 function check.Note(note)
-  note.content = convert(note.content)
+  note.content = convert(note.content:walk(check))
   return note, false
 end
 
 -- "5 %" stays on one line
 function check.Inlines(list)
-  for i = 2, #list - 1 do
-    local before, after = list[i - 1], list[i + 1]
-    if list[i].t == 'Space' and before.t == 'Str' and before.text:find('%d$') and after.t == 'Str' and after.text:find('^%%') then
-      list[i] = pandoc.Str '\u{a0}'
+  local changed
+  for i = 3, #list do
+    local after = list[i]
+    if after.t == 'Str' and after.text:find('^%%') and list[i - 1].t == 'Space' then
+      local before = list[i - 2]
+      if before.t == 'Str' and before.text:find('%d$') then
+        list[i - 1], changed = pandoc.Str '\u{a0}', list
+      end
     end
   end
-  return list
+  return changed
 end
 
-for _, kind in ipairs { 'Image', 'RawInline', 'Span', 'Strikeout', 'Superscript', 'Subscript', 'Underline', 'SmallCaps' } do
+function check.Span(span)
+  if span.classes[1] == displayed then return span, false end
+  refuse('unsupported Span in the text: ' .. pandoc.utils.stringify(span))
+  return {}, false
+end
+
+for _, kind in ipairs { 'Image', 'RawInline', 'Strikeout', 'Superscript', 'Subscript', 'Underline', 'SmallCaps' } do
   check[kind] = function(element)
     refuse('unsupported ' .. element.t .. ' in the text: ' .. (element.text or pandoc.utils.stringify(element)))
     return {}, false
@@ -169,6 +182,43 @@ for _, kind in ipairs { 'Image', 'RawInline', 'Span', 'Strikeout', 'Superscript'
 end
 
 local function checked(list) return pandoc.Inlines(list):walk(check) end
+
+local function is_displayed(part) return part.t == 'Math' and part.mathtype == 'DisplayMath' end
+
+-- Puts displayed formulas into spans, with their labels as ids.
+local function keep_displayed(element)
+  local content, kept, i = element.content, pandoc.Inlines {}, 1
+  if not content:find_if(is_displayed) then return nil end
+  while i <= #content do
+    local part, space, label = content[i], content[i + 1], content[i + 2]
+    if is_displayed(part) then
+      label = space and space.t == 'Space' and label and label.t == 'Str' and label.text:match('^{#(eq%-[%w_-]+)}$')
+      part = pandoc.Span({ part }, pandoc.Attr(label or '', { displayed }))
+      if label then i = i + 2 end
+    end
+    kept:insert(part)
+    i = i + 1
+  end
+  element.content = kept
+  return element
+end
+check.Para, check.Plain = keep_displayed, keep_displayed
+
+function check.RawBlock(element)
+  if element.format == request.cell then cell = pandoc.json.decode(element.text, false).number end
+end
+
+-- Their own functions check what is in these.
+function check.Figure(element) return element, false end
+function check.Table(element) return element, false end
+
+-- Checks the inlines of blocks just read.
+local function checked_blocks(blocks)
+  local before = cell
+  local found = blocks:walk(check)
+  cell = before
+  return found
+end
 
 -- Blocks ----------------------------------------------------------------------------------------------------------
 
@@ -191,7 +241,7 @@ local function title(header)
   header.content:walk { Math = function() refuse('maths in a title: ' .. excerpt(header)) end }
   check_heading(header)
   page.title, page.label = pandoc.utils.stringify(header), header.identifier
-  page.title_html = pandoc.write(pandoc.Pandoc { pandoc.Plain(checked(header.content)) }, 'html5')
+  page.title_html = pandoc.write(pandoc.Pandoc { pandoc.Plain(header.content) }, 'html5')
   local kind = page.is_appendix and 'Appendix' or 'Chapter'
   if header.identifier:find('^sec%-') then target(header.identifier, page.number and kind .. ' ' .. page.number or page.title) end
 end
@@ -210,7 +260,6 @@ function block.Header(header)
   if header.identifier:find('^sec%-') then
     target(header.identifier, number and 'Section ' .. number or pandoc.utils.stringify(header))
   end
-  header.content = checked(header.content)
   if number then
     local shown = pandoc.Span({ pandoc.Str(number) }, pandoc.Attr('', { 'header-section-number' }))
     header.content:insert(1, pandoc.Space())
@@ -230,25 +279,22 @@ end
 local function is_blank(element) return element and (element.t == 'Space' or element.t == 'SoftBreak') end
 
 local function paragraph(element)
+  local content = element.content
+  if not content:find_if(function(part) return part.t == 'Span' and part.classes[1] == displayed end) then return { element } end
   local blocks, text = pandoc.Blocks {}, pandoc.Inlines {}
   local function end_text()
     while is_blank(text[1]) do text:remove(1) end
     while is_blank(text[#text]) do text:remove(#text) end
-    if text[1] then blocks:insert(pandoc[element.t](checked(text))) end
+    if text[1] then blocks:insert(pandoc[element.t](text)) end
     text = pandoc.Inlines {}
   end
-  local content, i = element.content, 1
-  while i <= #content do
-    local part, space, label = content[i], content[i + 1], content[i + 2]
-    if part.t == 'Math' and part.mathtype == 'DisplayMath' then
+  for _, part in ipairs(content) do
+    if part.t == 'Span' and part.classes[1] == displayed then
       end_text()
-      label = space and space.t == 'Space' and label and label.t == 'Str' and label.text:match('^{#(eq%-[%w_-]+)}$')
-      blocks:insert(equation(part, label))
-      if label then i = i + 2 end
+      blocks:insert(equation(part.content[1], part.identifier ~= '' and part.identifier or nil))
     else
       text:insert(part)
     end
-    i = i + 1
   end
   end_text()
   return blocks
@@ -362,7 +408,7 @@ end
 
 local function output(shown, options)
   if shown.markdown then
-    return div('cell-output cell-output-display cell-output-markdown', convert(read(shown.markdown).blocks))
+    return div('cell-output cell-output-display cell-output-markdown', convert(checked_blocks(read(shown.markdown).blocks)))
   end
   if shown.picture then
     local image = picture(shown.picture, page.out, shown.dense and DENSE or 1, options['fig-alt'])
@@ -429,7 +475,7 @@ local function tabset(element)
   local tabs = {}
   for _, one in ipairs(element.content) do
     if one.t == 'Header' then
-      table.insert(tabs, { title = checked(one.content), content = pandoc.Blocks {} })
+      table.insert(tabs, { title = one.content, content = pandoc.Blocks {} })
     elseif #tabs > 0 then
       tabs[#tabs].content:extend(convert { one })
     elseif one.t == 'RawBlock' and one.format == request.cell and not pandoc.json.decode(one.text, false).outputs then
@@ -536,7 +582,7 @@ local function read_page(one, counts)
   page.targets, page.formulas, page.cites = {}, {}, {}
   local document = read(page.markdown)
   for key in pairs(document.meta) do refuse('front matter is not supported: ' .. key) end
-  local blocks = document.blocks
+  local blocks = checked_blocks(document.blocks)
   local head = blocks[1] and blocks[1].t == 'RawBlock' and convert { blocks:remove(1) } or pandoc.Blocks {}
   local first = blocks[1] and blocks[1].t == 'Header' and blocks[1].level == 1 and blocks:remove(1)
   if first and not first.classes:includes('unnumbered') then

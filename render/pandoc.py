@@ -75,7 +75,7 @@ class Pandoc:
 
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
-    command = [pypandoc.get_pandoc_path(), "lua", str(SCRIPT)]
+    command = [pypandoc.get_pandoc_path(), "+RTS", "-A64m", "-RTS", "lua", str(SCRIPT)]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, encoding="utf-8")
     if done.returncode:
         raise RenderError(done.stderr.strip())
