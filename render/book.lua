@@ -1,5 +1,7 @@
 -- Turns the book's subset of Quarto markdown (CONTRIBUTING.md) into the HTML of its pages, and refuses everything else.
--- `pandoc lua book.lua` reads a request as JSON, {pages, bibliography, explorables, cell}, and answers {errors, pages}.
+-- `pandoc lua book.lua` reads lines of JSON and answers in such lines. To a request, {pages, bibliography, explorables,
+-- cell}, it says what other pages may show of each page, namely number, targets and sources. To a line with the same of
+-- the pages that are made `elsewhere`, by another process, it answers {errors, pages}.
 -- A page with `known`, an earlier answer on it, is not made again: others only refer to it.
 -- The HTML has the elements and the class names of Quarto's pages, so that one style sheet serves both.
 
@@ -10,7 +12,7 @@ local NOT_TEXT = { '{{<', '{#', ':::', '?@', '@sec-', '@eq-', '@fig-', '@tbl-' }
 local DENSE = 1 / 2 -- of pictures that have two pixels for each of the page's
 local MAX_TEXT = 40
 
-local request = pandoc.json.decode(io.read('a'), false)
+local request = pandoc.json.decode(io.read('l'), false)
 local page, cell                      -- the page at hand, and the number of its notebook cell
 local errors, seen = {}, {}
 local targets, uses = {}, {}          -- id -> what a reference may name; the places where references stand
@@ -563,20 +565,29 @@ local function resolver(here)
   end }
 end
 
-local function recall(one, counts)
+-- Whether the page's title has a number, found without reading the page.
+local function is_numbered(one)
+  if one.known then return one.known.number ~= '' end
+  local first = read(('\n' .. one.markdown):match('\n(# [^\n]*)') or '').blocks[1]
+  return first and not first.classes:includes('unnumbered')
+end
+
+local function recall(one)
   local known = one.known
-  if known.number ~= '' then
-    local kind = one.is_appendix and 'appendix' or 'chapter'
-    counts[kind] = (counts[kind] or 0) + 1
+  for _, pair in ipairs(known.targets) do
+    local found = targets[pair[1]]
+    if found and found.page.position < one.position then
+      refuse('the label ' .. pair[1] .. ' is used in ' .. found.page.source .. ' as well', one.source)
+    end
+    targets[pair[1]] = { page = one, text = pair[2] }
   end
-  for _, pair in ipairs(known.targets) do targets[pair[1]] = { page = one, text = pair[2] } end
   one.has_references = known.has_references
   return pandoc.Div(pandoc.List(known.cited):map(function(key)
     return pandoc.Plain { pandoc.Cite({}, { pandoc.Citation(key, 'NormalCitation') }) }
   end))
 end
 
-local function read_page(one, counts)
+local function read_page(one)
   page, cell = one, nil
   page.counts, page.levels, page.pictures, page.tabsets, page.files = {}, {}, 0, 0, {}
   page.targets, page.formulas, page.cites = {}, {}, {}
@@ -585,14 +596,20 @@ local function read_page(one, counts)
   local blocks = checked_blocks(document.blocks)
   local head = blocks[1] and blocks[1].t == 'RawBlock' and convert { blocks:remove(1) } or pandoc.Blocks {}
   local first = blocks[1] and blocks[1].t == 'Header' and blocks[1].level == 1 and blocks:remove(1)
-  if first and not first.classes:includes('unnumbered') then
-    local kind = page.is_appendix and 'appendix' or 'chapter'
-    counts[kind] = (counts[kind] or 0) + 1
-    page.number = page.is_appendix and string.char(64 + counts[kind]) or tostring(counts[kind])
-  end
   title(first)
+  if first and first.classes:includes('unnumbered') ~= not page.number then refuse('the title is not written as # Title') end
   head:extend(convert(blocks))
   return pandoc.Div(head, pandoc.Attr('', { 'page' }))
+end
+
+local function shared(one)
+  local cited = pandoc.List {}
+  for key in pairs(one.cites) do cited:insert(key) end
+  cited:sort()
+  return {
+    name = one.name, number = one.number or '', has_references = one.has_references or false, targets = one.targets,
+    cited = cited,
+  }
 end
 
 local function written(one, body, sources, options)
@@ -602,16 +619,12 @@ local function written(one, body, sources, options)
     if link.target:find('^https?:') then link.attributes.rel = 'noopener' end
     return link
   end }
-  local cited = pandoc.List {}
-  for key in pairs(one.cites) do cited:insert(key) end
-  cited:sort()
   local toc = pandoc.structure.table_of_contents(body.content, options)
   return {
     body = pandoc.write(pandoc.Pandoc(body.content), 'html5', options),
     toc = toc.content[1] and pandoc.write(pandoc.Pandoc { toc }, 'html5', options) or '',
-    title = one.title, title_html = one.title_html, label = one.label or '', number = one.number or '',
-    explores = one.explores or false, files = one.files, name = one.name, has_references = one.has_references or false,
-    targets = one.targets, formulas = one.formulas, cited = cited,
+    name = one.name, title = one.title, title_html = one.title_html, label = one.label or '',
+    explores = one.explores or false, files = one.files, formulas = one.formulas, shared = one.shared,
   }
 end
 
@@ -625,9 +638,29 @@ for _, reference in ipairs(references) do keys[pandoc.utils.stringify(reference.
 for _, one in ipairs(request.pages) do names[one.name] = true end
 for _, name in ipairs(request.explorables) do explorables[name] = true end
 
-local blocks, counts, sources = pandoc.Blocks {}, {}, nil
-for _, one in ipairs(request.pages) do
-  blocks:insert((one.known and recall or read_page)(one, counts))
+local counts, made, said = { chapter = 0, appendix = 0 }, {}, pandoc.List {}
+for i, one in ipairs(request.pages) do
+  page, one.position = one, i
+  if is_numbered(one) then
+    local kind = one.is_appendix and 'appendix' or 'chapter'
+    counts[kind] = counts[kind] + 1
+    one.number = one.is_appendix and string.char(64 + counts[kind]) or tostring(counts[kind])
+  end
+  if not one.known and not one.elsewhere then
+    made[i] = read_page(one)
+    one.shared = shared(one)
+    said:insert(one.shared)
+  end
+end
+print(pandoc.json.encode(said))
+io.flush()
+
+local elsewhere = {}
+for _, one in ipairs(pandoc.json.decode(io.read('l'), false)) do elsewhere[one.name] = one end
+local blocks, sources = pandoc.Blocks {}, nil
+for i, one in ipairs(request.pages) do
+  if one.elsewhere then one.known = elsewhere[one.name] end
+  blocks:insert(made[i] or recall(one))
   if one.has_references then sources = one end
 end
 for _, use in ipairs(uses) do

@@ -136,7 +136,7 @@ def _page(page: Page, one: dict[str, Any]) -> Made:
         title=one["title"],
         title_html=one["title_html"].strip(),
         label=one["label"],
-        number=one["number"],
+        number=one["shared"]["number"],
         body=FORMULA.sub(_drawn, body),
         toc=FORMULA.sub(_drawn, one["toc"]),
         explores=one["explores"],
