@@ -192,11 +192,13 @@
   // tells of their sizes when the page is laid out; to ask each would lay it out once more.
   {
     const boxes = $$("main :is(pre, .float-content, .katex-display)");
+    const formulas = $$("main .katex-display");
     const watcher = new ResizeObserver((entries) => {
       for (const { target } of entries) {
         const scrolls = target.scrollWidth > target.clientWidth;
-        const isFormula = target.matches(".katex-display"); // a span: what has the focus needs a role and a name
-        const said = { tabindex: "0", ...(isFormula && { role: "region", "aria-label": "Formula" }) };
+        const place = formulas.indexOf(target) + 1; // a span: what has the focus needs a role and a name of its own
+        const named = place && { role: "region", "aria-label": `Formula ${place} on this page, scrolls` };
+        const said = { tabindex: "0", ...named };
         for (const [name, value] of Object.entries(said)) {
           if (scrolls) target.setAttribute(name, value);
           else target.removeAttribute(name);
