@@ -53,6 +53,12 @@
   for (const [bar, name] of Object.entries(NAVIGATIONS)) document.querySelector(bar)?.setAttribute("aria-label", name);
   $$(".page-navigation .pagination-link").forEach((link) => link.removeAttribute("aria-label"));
 
+  // A reference to a chapter, as in render/: the first page prints whole titles, and a line may break before the number
+  for (const text of $$("main a.quarto-xref > span")) {
+    const short = text.textContent.replace(/^(\d+)\s.+$/, "Chapter $1").replace(/^(Appendix \w+) — .+$/, "$1");
+    text.textContent = short.replace(/^(\w+) ([\w.]+)$/, "$1\u00a0$2");
+  }
+
   // A caption's number, as in render/
   for (const caption of $$("main figcaption.quarto-float-caption")) {
     const [, number, rest] = caption.firstChild?.nodeValue?.match(/^\s*(\S+\u00a0[\w.]+:)([^]*)$/) ?? [];

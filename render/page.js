@@ -192,12 +192,15 @@
   // tells of their sizes when the page is laid out; to ask each would lay it out once more.
   {
     const boxes = $$("main :is(pre, .float-content, .katex-display)");
-    const formulas = $$("main .katex-display");
+    const KINDS = { Table: ".float-content", Formula: ".katex-display" }; // divs and spans: the focus needs names
+    const names = new Map();
+    for (const [kind, all] of Object.entries(KINDS)) {
+      $$(`main ${all}`).forEach((box, i) => names.set(box, `${kind} ${i + 1} on this page, scrolls`));
+    }
     const watcher = new ResizeObserver((entries) => {
       for (const { target } of entries) {
         const scrolls = target.scrollWidth > target.clientWidth;
-        const place = formulas.indexOf(target) + 1; // a span: what has the focus needs a role and a name of its own
-        const named = place && { role: "region", "aria-label": `Formula ${place} on this page, scrolls` };
+        const named = names.has(target) && { role: "region", "aria-label": names.get(target) };
         const said = { tabindex: "0", ...named };
         for (const [name, value] of Object.entries(said)) {
           if (scrolls) target.setAttribute(name, value);

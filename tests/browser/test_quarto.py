@@ -97,6 +97,21 @@ def test_a_part_of_the_list_of_chapters_folds_with_the_keyboard(opened: Open) ->
     expect(fold).to_have_attribute("data-clicks", "1")
 
 
+@pytest.mark.parametrize(
+    ("quarto", "shown"),
+    [
+        ('<span>1&nbsp; <span class="chapter-title">The general idea</span></span>', "Chapter\u00a01"),
+        ("<span>Appendix A — Notation</span>", "Appendix\u00a0A"),
+        ("<span>Chapter 12</span>", "Chapter\u00a012"),
+        ("<span>Figure&nbsp;3.1</span>", "Figure\u00a03.1"),
+        ("<span>Use it in your own project</span>", "Use it in your own project"),
+    ],
+)
+def test_references_read_as_in_render(opened: Open, quarto: str, shown: str) -> None:
+    reference = opened(f'<p><a class="quarto-xref" href="#">{quarto}</a></p>').locator(".quarto-xref")
+    assert reference.text_content() == shown
+
+
 def test_the_mark_behind_a_formula_stays_on_its_line(opened: Open) -> None:
     page = opened('<p>We draw <span class="math inline">z</span>, and stop.</p>')
     expect(page.locator(".joined")).to_have_text("z,")
