@@ -33,16 +33,30 @@
     title.after(make("p", { className: "from-file" }, ...parts));
   }
 
-  // Quarto folds a callout by a div that only a pointer can press, with a label that hides its title
-  for (const header of $$(".callout-header[data-bs-toggle]")) {
+  // Quarto folds callouts, and parts of the list of chapters, by elements that only a pointer can press. The label of a
+  // callout hides its title, and a part has an arrow beside its name that does the same
+  for (const header of $$(":is(.callout-header, #quarto-sidebar a:not([href]))[data-bs-toggle]")) {
     header.setAttribute("role", "button");
-    header.removeAttribute("aria-label");
-    header.tabIndex = 0;
+    if (header.matches(".callout-header")) header.removeAttribute("aria-label");
+    header.tabIndex = header.matches(".sidebar-item-toggle") ? -1 : 0;
     header.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
       header.click();
     });
+  }
+
+  // Navigations need names of their own, and the label of the links at the foot hides the number that they show
+  const NAVIGATIONS = {
+    ".quarto-secondary-nav": "Page", "#quarto-sidebar": "Chapters", "#TOC": "On this page", ".page-navigation": "Neighbours",
+  };
+  for (const [bar, name] of Object.entries(NAVIGATIONS)) document.querySelector(bar)?.setAttribute("aria-label", name);
+  $$(".page-navigation .pagination-link").forEach((link) => link.removeAttribute("aria-label"));
+
+  // A reference to a chapter, as in render/: the first page prints whole titles, and a line may break before the number
+  for (const text of $$("main a.quarto-xref > span")) {
+    const short = text.textContent.replace(/^(\d+)\s.+$/, "Chapter $1").replace(/^(Appendix \w+) — .+$/, "$1");
+    text.textContent = short.replace(/^(\w+) ([\w.]+)$/, "$1\u00a0$2");
   }
 
   // A caption's number, as in render/
@@ -60,6 +74,8 @@
     else table.replaceWith(make("div", { className: "float-content" }, table.cloneNode(true)));
   }
 
+  const BOXES = { Code: ":is(pre, div.sourceCode)", Table: ".float-content", Formula: ".katex-display" }; // that scroll
+
   // When the formulas are drawn: the mark behind one stays on its line, and boxes that scroll can be reached
   const finish = () => {
     for (const formula of $$("main .math.inline")) {
@@ -70,13 +86,23 @@
       formula.before(joined);
       joined.append(formula, make("span", { className: "formula-end" }, mark));
     }
+    const names = new Map();
     const watcher = new ResizeObserver((entries) => {
       for (const { target } of entries) {
-        if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
-        else target.removeAttribute("tabindex");
+        const named = !target.matches("pre") && { role: "region", "aria-label": names.get(target) };
+        const values = { tabindex: "0", ...named }; // a div or a span with the focus needs a role and a name of its own
+        for (const [name, value] of Object.entries(values)) {
+          if (target.scrollWidth > target.clientWidth) target.setAttribute(name, value);
+          else target.removeAttribute(name);
+        }
       }
     });
-    $$("main :is(pre, div.sourceCode, .float-content, .katex-display)").forEach((box) => watcher.observe(box));
+    for (const [kind, boxes] of Object.entries(BOXES)) {
+      $$(`main ${boxes}`).forEach((box, i) => {
+        names.set(box, `${kind} ${i + 1} on this page, scrolls`);
+        watcher.observe(box);
+      });
+    }
   };
   if (document.readyState === "complete") finish();
   else addEventListener("load", finish);

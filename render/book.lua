@@ -1,5 +1,7 @@
 -- Turns the book's subset of Quarto markdown (CONTRIBUTING.md) into the HTML of its pages, and refuses everything else.
--- `pandoc lua book.lua` reads a request as JSON, {pages, bibliography, explorables, cell}, and answers {errors, pages}.
+-- `pandoc lua book.lua` reads lines of JSON and answers in such lines. To a request, {pages, bibliography, explorables,
+-- cell}, it says what other pages may show of each page, namely number, targets and sources. To a line with the same of
+-- the pages that are made `elsewhere`, by another process, it answers {errors, pages}.
 -- A page with `known`, an earlier answer on it, is not made again: others only refer to it.
 -- The HTML has the elements and the class names of Quarto's pages, so that one style sheet serves both.
 
@@ -10,11 +12,12 @@ local NOT_TEXT = { '{{<', '{#', ':::', '?@', '@sec-', '@eq-', '@fig-', '@tbl-' }
 local DENSE = 1 / 2 -- of pictures that have two pixels for each of the page's
 local MAX_TEXT = 40
 
-local request = pandoc.json.decode(io.read('a'), false)
+local request = pandoc.json.decode(io.read('l'), false)
 local page, cell                      -- the page at hand, and the number of its notebook cell
 local errors, seen = {}, {}
 local targets, uses = {}, {}          -- id -> what a reference may name; the places where references stand
 local names, keys, explorables = {}, {}, {}
+local displayed = request.cell        -- the class of the spans that keep displayed formulas for `paragraph`
 local convert
 
 -- Faults ----------------------------------------------------------------------------------------------------------
@@ -70,10 +73,12 @@ local function numbered(id)
 end
 
 -- Inlines, which are only checked ---------------------------------------------------------------------------------
+-- One walk over all blocks of a page does it: one walk for each paragraph takes six times as long.
 
 local check = { traverse = 'topdown' }
 
 function check.Str(str)
+  if not str.text:find('[{:?@]') then return nil end -- nearly all
   for _, leak in ipairs(NOT_TEXT) do
     if str.text:find(leak, 1, true) then
       return refuse('"' .. str.text .. '" was not understood: unsupported or misplaced markup')
@@ -146,22 +151,32 @@ function check.Cite(cite)
 end
 
 function check.Note(note)
-  note.content = convert(note.content)
+  note.content = convert(note.content:walk(check))
   return note, false
 end
 
 -- "5 %" stays on one line
 function check.Inlines(list)
-  for i = 2, #list - 1 do
-    local before, after = list[i - 1], list[i + 1]
-    if list[i].t == 'Space' and before.t == 'Str' and before.text:find('%d$') and after.t == 'Str' and after.text:find('^%%') then
-      list[i] = pandoc.Str '\u{a0}'
+  local changed
+  for i = 3, #list do
+    local after = list[i]
+    if after.t == 'Str' and after.text:find('^%%') and list[i - 1].t == 'Space' then
+      local before = list[i - 2]
+      if before.t == 'Str' and before.text:find('%d$') then
+        list[i - 1], changed = pandoc.Str '\u{a0}', list
+      end
     end
   end
-  return list
+  return changed
 end
 
-for _, kind in ipairs { 'Image', 'RawInline', 'Span', 'Strikeout', 'Superscript', 'Subscript', 'Underline', 'SmallCaps' } do
+function check.Span(span)
+  if span.classes[1] == displayed then return span, false end
+  refuse('unsupported Span in the text: ' .. pandoc.utils.stringify(span))
+  return {}, false
+end
+
+for _, kind in ipairs { 'Image', 'RawInline', 'Strikeout', 'Superscript', 'Subscript', 'Underline', 'SmallCaps' } do
   check[kind] = function(element)
     refuse('unsupported ' .. element.t .. ' in the text: ' .. (element.text or pandoc.utils.stringify(element)))
     return {}, false
@@ -169,6 +184,43 @@ for _, kind in ipairs { 'Image', 'RawInline', 'Span', 'Strikeout', 'Superscript'
 end
 
 local function checked(list) return pandoc.Inlines(list):walk(check) end
+
+local function is_displayed(part) return part.t == 'Math' and part.mathtype == 'DisplayMath' end
+
+-- Puts displayed formulas into spans, with their labels as ids.
+local function keep_displayed(element)
+  local content, kept, i = element.content, pandoc.Inlines {}, 1
+  if not content:find_if(is_displayed) then return nil end
+  while i <= #content do
+    local part, space, label = content[i], content[i + 1], content[i + 2]
+    if is_displayed(part) then
+      label = space and space.t == 'Space' and label and label.t == 'Str' and label.text:match('^{#(eq%-[%w_-]+)}$')
+      part = pandoc.Span({ part }, pandoc.Attr(label or '', { displayed }))
+      if label then i = i + 2 end
+    end
+    kept:insert(part)
+    i = i + 1
+  end
+  element.content = kept
+  return element
+end
+check.Para, check.Plain = keep_displayed, keep_displayed
+
+function check.RawBlock(element)
+  if element.format == request.cell then cell = pandoc.json.decode(element.text, false).number end
+end
+
+-- Their own functions check what is in these.
+function check.Figure(element) return element, false end
+function check.Table(element) return element, false end
+
+-- Checks the inlines of blocks just read.
+local function checked_blocks(blocks)
+  local before = cell
+  local found = blocks:walk(check)
+  cell = before
+  return found
+end
 
 -- Blocks ----------------------------------------------------------------------------------------------------------
 
@@ -191,7 +243,7 @@ local function title(header)
   header.content:walk { Math = function() refuse('maths in a title: ' .. excerpt(header)) end }
   check_heading(header)
   page.title, page.label = pandoc.utils.stringify(header), header.identifier
-  page.title_html = pandoc.write(pandoc.Pandoc { pandoc.Plain(checked(header.content)) }, 'html5')
+  page.title_html = pandoc.write(pandoc.Pandoc { pandoc.Plain(header.content) }, 'html5')
   local kind = page.is_appendix and 'Appendix' or 'Chapter'
   if header.identifier:find('^sec%-') then target(header.identifier, page.number and kind .. ' ' .. page.number or page.title) end
 end
@@ -210,7 +262,6 @@ function block.Header(header)
   if header.identifier:find('^sec%-') then
     target(header.identifier, number and 'Section ' .. number or pandoc.utils.stringify(header))
   end
-  header.content = checked(header.content)
   if number then
     local shown = pandoc.Span({ pandoc.Str(number) }, pandoc.Attr('', { 'header-section-number' }))
     header.content:insert(1, pandoc.Space())
@@ -230,25 +281,22 @@ end
 local function is_blank(element) return element and (element.t == 'Space' or element.t == 'SoftBreak') end
 
 local function paragraph(element)
+  local content = element.content
+  if not content:find_if(function(part) return part.t == 'Span' and part.classes[1] == displayed end) then return { element } end
   local blocks, text = pandoc.Blocks {}, pandoc.Inlines {}
   local function end_text()
     while is_blank(text[1]) do text:remove(1) end
     while is_blank(text[#text]) do text:remove(#text) end
-    if text[1] then blocks:insert(pandoc[element.t](checked(text))) end
+    if text[1] then blocks:insert(pandoc[element.t](text)) end
     text = pandoc.Inlines {}
   end
-  local content, i = element.content, 1
-  while i <= #content do
-    local part, space, label = content[i], content[i + 1], content[i + 2]
-    if part.t == 'Math' and part.mathtype == 'DisplayMath' then
+  for _, part in ipairs(content) do
+    if part.t == 'Span' and part.classes[1] == displayed then
       end_text()
-      label = space and space.t == 'Space' and label and label.t == 'Str' and label.text:match('^{#(eq%-[%w_-]+)}$')
-      blocks:insert(equation(part, label))
-      if label then i = i + 2 end
+      blocks:insert(equation(part.content[1], part.identifier ~= '' and part.identifier or nil))
     else
       text:insert(part)
     end
-    i = i + 1
   end
   end_text()
   return blocks
@@ -362,7 +410,7 @@ end
 
 local function output(shown, options)
   if shown.markdown then
-    return div('cell-output cell-output-display cell-output-markdown', convert(read(shown.markdown).blocks))
+    return div('cell-output cell-output-display cell-output-markdown', convert(checked_blocks(read(shown.markdown).blocks)))
   end
   if shown.picture then
     local image = picture(shown.picture, page.out, shown.dense and DENSE or 1, options['fig-alt'])
@@ -429,7 +477,7 @@ local function tabset(element)
   local tabs = {}
   for _, one in ipairs(element.content) do
     if one.t == 'Header' then
-      table.insert(tabs, { title = checked(one.content), content = pandoc.Blocks {} })
+      table.insert(tabs, { title = one.content, content = pandoc.Blocks {} })
     elseif #tabs > 0 then
       tabs[#tabs].content:extend(convert { one })
     elseif one.t == 'RawBlock' and one.format == request.cell and not pandoc.json.decode(one.text, false).outputs then
@@ -517,36 +565,51 @@ local function resolver(here)
   end }
 end
 
-local function recall(one, counts)
+-- Whether the page's title has a number, found without reading the page.
+local function is_numbered(one)
+  if one.known then return one.known.number ~= '' end
+  local first = read(('\n' .. one.markdown):match('\n(# [^\n]*)') or '').blocks[1]
+  return first and not first.classes:includes('unnumbered')
+end
+
+local function recall(one)
   local known = one.known
-  if known.number ~= '' then
-    local kind = one.is_appendix and 'appendix' or 'chapter'
-    counts[kind] = (counts[kind] or 0) + 1
+  for _, pair in ipairs(known.targets) do
+    local found = targets[pair[1]]
+    if found and found.page.position < one.position then
+      refuse('the label ' .. pair[1] .. ' is used in ' .. found.page.source .. ' as well', one.source)
+    end
+    targets[pair[1]] = { page = one, text = pair[2] }
   end
-  for _, pair in ipairs(known.targets) do targets[pair[1]] = { page = one, text = pair[2] } end
   one.has_references = known.has_references
   return pandoc.Div(pandoc.List(known.cited):map(function(key)
     return pandoc.Plain { pandoc.Cite({}, { pandoc.Citation(key, 'NormalCitation') }) }
   end))
 end
 
-local function read_page(one, counts)
+local function read_page(one)
   page, cell = one, nil
   page.counts, page.levels, page.pictures, page.tabsets, page.files = {}, {}, 0, 0, {}
   page.targets, page.formulas, page.cites = {}, {}, {}
   local document = read(page.markdown)
   for key in pairs(document.meta) do refuse('front matter is not supported: ' .. key) end
-  local blocks = document.blocks
+  local blocks = checked_blocks(document.blocks)
   local head = blocks[1] and blocks[1].t == 'RawBlock' and convert { blocks:remove(1) } or pandoc.Blocks {}
   local first = blocks[1] and blocks[1].t == 'Header' and blocks[1].level == 1 and blocks:remove(1)
-  if first and not first.classes:includes('unnumbered') then
-    local kind = page.is_appendix and 'appendix' or 'chapter'
-    counts[kind] = (counts[kind] or 0) + 1
-    page.number = page.is_appendix and string.char(64 + counts[kind]) or tostring(counts[kind])
-  end
   title(first)
+  if first and first.classes:includes('unnumbered') ~= not page.number then refuse('the title is not written as # Title') end
   head:extend(convert(blocks))
   return pandoc.Div(head, pandoc.Attr('', { 'page' }))
+end
+
+local function shared(one)
+  local cited = pandoc.List {}
+  for key in pairs(one.cites) do cited:insert(key) end
+  cited:sort()
+  return {
+    name = one.name, number = one.number or '', has_references = one.has_references or false, targets = one.targets,
+    cited = cited,
+  }
 end
 
 local function written(one, body, sources, options)
@@ -556,16 +619,12 @@ local function written(one, body, sources, options)
     if link.target:find('^https?:') then link.attributes.rel = 'noopener' end
     return link
   end }
-  local cited = pandoc.List {}
-  for key in pairs(one.cites) do cited:insert(key) end
-  cited:sort()
   local toc = pandoc.structure.table_of_contents(body.content, options)
   return {
     body = pandoc.write(pandoc.Pandoc(body.content), 'html5', options),
     toc = toc.content[1] and pandoc.write(pandoc.Pandoc { toc }, 'html5', options) or '',
-    title = one.title, title_html = one.title_html, label = one.label or '', number = one.number or '',
-    explores = one.explores or false, files = one.files, name = one.name, has_references = one.has_references or false,
-    targets = one.targets, formulas = one.formulas, cited = cited,
+    name = one.name, title = one.title, title_html = one.title_html, label = one.label or '',
+    explores = one.explores or false, files = one.files, formulas = one.formulas, shared = one.shared,
   }
 end
 
@@ -579,9 +638,29 @@ for _, reference in ipairs(references) do keys[pandoc.utils.stringify(reference.
 for _, one in ipairs(request.pages) do names[one.name] = true end
 for _, name in ipairs(request.explorables) do explorables[name] = true end
 
-local blocks, counts, sources = pandoc.Blocks {}, {}, nil
-for _, one in ipairs(request.pages) do
-  blocks:insert((one.known and recall or read_page)(one, counts))
+local counts, made, said = { chapter = 0, appendix = 0 }, {}, pandoc.List {}
+for i, one in ipairs(request.pages) do
+  page, one.position = one, i
+  if is_numbered(one) then
+    local kind = one.is_appendix and 'appendix' or 'chapter'
+    counts[kind] = counts[kind] + 1
+    one.number = one.is_appendix and string.char(64 + counts[kind]) or tostring(counts[kind])
+  end
+  if not one.known and not one.elsewhere then
+    made[i] = read_page(one)
+    one.shared = shared(one)
+    said:insert(one.shared)
+  end
+end
+print(pandoc.json.encode(said))
+io.flush()
+
+local elsewhere = {}
+for _, one in ipairs(pandoc.json.decode(io.read('l'), false)) do elsewhere[one.name] = one end
+local blocks, sources = pandoc.Blocks {}, nil
+for i, one in ipairs(request.pages) do
+  if one.elsewhere then one.known = elsewhere[one.name] end
+  blocks:insert(made[i] or recall(one))
   if one.has_references then sources = one end
 end
 for _, use in ipairs(uses) do

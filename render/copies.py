@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -76,20 +76,27 @@ class Site:
         return f"[{text}]({Path(page).name}.ipynb)" if page.startswith("chapters/") else text
 
 
-def write_copies(folder: Path, pages: Path) -> list[Path]:
-    """Write the copy of every chapter of the book in `folder` into `pages`, the folder of its rendered pages.
+def write_copies(folder: Path, output: Path, pages: Mapping[str, str]) -> list[Path]:
+    """Write the copy of every chapter of the book in `folder` into `output`.
 
+    `pages` holds the HTML of the rendered pages by their paths without suffix; formulas need not be drawn there.
     Returns the copies. Raises CopyError, which names the markup, if a copy cannot hold it.
     """
     site = _site(folder, pages)
     copies = []
     for source in sorted(folder.glob("chapters/*.ipynb")):
-        target = pages / "chapters" / source.name
-        if target.with_suffix(".html").is_file():
+        if f"chapters/{source.stem}" in pages:
             copy = _Copier(site, source).copy()
+            target = output / "chapters" / source.name
             target.write_text(json.dumps(copy, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
             copies.append(target)
     return copies
+
+
+def read_pages(output: Path) -> dict[str, str]:
+    """Returns the HTML of the rendered pages in `output` by their paths without suffix."""
+    paths = sorted(output.rglob("*.html"))
+    return {path.relative_to(output).with_suffix("").as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 # What the pages know --------------------------------------------------------------------------------------------------
@@ -112,16 +119,18 @@ class _Page(HTMLParser):
         self.depth += 1
         classes = attributes.get("class", "").split()
         wanted = tag in ("h1", "figcaption") or {"quarto-xref", "citation", "csl-entry"} & set(classes)
-        if wanted or (tag == "a" and self.open):
+        if wanted or (self.open and (tag == "a" or "math" in classes)):
             self.open.append((tag, attributes, self.depth, []))
 
     def handle_endtag(self, tag: str) -> None:
-        """Stores the text that has ended; a link inside becomes Markdown."""
+        """Stores the text that has ended; a link or a formula inside becomes Markdown."""
         if tag in VOID:
             return
         if self.open and self.open[-1][2] == self.depth:
             name, attributes, _, pieces = self.open.pop()
             text = "".join(pieces)
+            if "math" in attributes.get("class", "").split():
+                text = f"${text}$"
             self.found.append((name, attributes, " ".join(text.replace("\u00a0", " ").split())))
             if self.open:
                 href = attributes.get("href", "")
@@ -134,15 +143,14 @@ class _Page(HTMLParser):
             self.open[-1][3].append(data)
 
 
-def _site(folder: Path, pages: Path) -> Site:
+def _site(folder: Path, pages: Mapping[str, str]) -> Site:
     labels: dict[str, tuple[str, str]] = {}
     cited: dict[tuple[tuple[str, ...], bool], str] = {}
     entries: dict[str, str] = {}
     addresses: dict[str, str] = {}
-    for path in sorted(pages.rglob("*.html")):
-        name = path.relative_to(pages).with_suffix("").as_posix()
+    for name, text_of_page in sorted(pages.items()):
         parser = _Page()
-        parser.feed(path.read_text(encoding="utf-8"))
+        parser.feed(text_of_page)
         last_address, title = "", ""
         for tag, attributes, text in parser.found:
             classes = attributes.get("class", "").split()
@@ -442,9 +450,9 @@ def _embedded(name: str, content: bytes) -> str:
 
 def main() -> int:
     """Writes the copies into the folder that Quarto rendered to, or into the one that is given."""
-    pages = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", "_book"))
+    output = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", "_book"))
     try:
-        write_copies(Path(), pages)
+        write_copies(Path(), output, read_pages(output))
     except CopyError as error:
         print(error, file=sys.stderr)
         return 1

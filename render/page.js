@@ -192,11 +192,16 @@
   // tells of their sizes when the page is laid out; to ask each would lay it out once more.
   {
     const boxes = $$("main :is(pre, .float-content, .katex-display)");
+    const KINDS = { Table: ".float-content", Formula: ".katex-display" }; // divs and spans: the focus needs names
+    const names = new Map();
+    for (const [kind, all] of Object.entries(KINDS)) {
+      $$(`main ${all}`).forEach((box, i) => names.set(box, `${kind} ${i + 1} on this page, scrolls`));
+    }
     const watcher = new ResizeObserver((entries) => {
       for (const { target } of entries) {
         const scrolls = target.scrollWidth > target.clientWidth;
-        const isFormula = target.matches(".katex-display"); // a span: what has the focus needs a role and a name
-        const said = { tabindex: "0", ...(isFormula && { role: "region", "aria-label": "Formula" }) };
+        const named = names.has(target) && { role: "region", "aria-label": names.get(target) };
+        const said = { tabindex: "0", ...named };
         for (const [name, value] of Object.entries(said)) {
           if (scrolls) target.setAttribute(name, value);
           else target.removeAttribute(name);

@@ -33,7 +33,8 @@ class Made:
     body: str
     toc: str
     explores: bool
-    plain: BeautifulSoup  # the body with the formulas as characters
+    undrawn: str  # the body with the formulas as TeX
+    plain: BeautifulSoup  # the body with the formulas as characters, and code without colours
 
     @property
     def full_title(self) -> str:
@@ -51,13 +52,13 @@ class Made:
     def minutes(self) -> int:
         """About how many minutes the page takes to read, without folded text and the outputs of cells."""
         words = lines = formulas = 0
-        for tag in self.plain.find_all([*TEXTS, "pre", "span"]):
+        for tag in [*self.plain.find_all([*TEXTS, "pre"]), *self.plain.find_all("span", class_="equation")]:
             if tag.find_parent("details") or tag.find_parent(class_="cell-output-stdout"):
                 continue
             if tag.name == "pre":
                 lines += len(tag.get_text().splitlines())
             elif tag.name == "span":
-                formulas += "equation" in tag.get("class", [])
+                formulas += 1
             elif not tag.find(["p", "li"]):
                 words += len(tag.get_text().split())
         return math.ceil(words / WORDS_PER_MINUTE + lines / CODE_LINES_PER_MINUTE + formulas / FORMULAS_PER_MINUTE)
@@ -78,14 +79,12 @@ def entries(made: Made) -> list[dict[str, str]]:
             for number in heading.select(".header-section-number"):
                 number.extract()
             sections.append((f"{address}#{section['id']}", said(heading), section))
+    texts: dict[int, list[str]] = {}
+    for tag in made.plain.find_all(SEARCHED):
+        if not tag.find_parent(SEARCHED):
+            texts.setdefault(id(tag.find_parent("section", id=True) or made.plain), []).append(said(tag))
     for where, title, part in sections:
-        home = part if part.name == "section" else None
-        texts = [
-            said(tag)
-            for tag in part.find_all(SEARCHED)
-            if tag.find_parent("section", id=True) is home and not tag.find_parent(SEARCHED)
-        ]
-        found.append({"id": where, "page": made.full_title, "title": title, "text": " ".join(texts)})
+        found.append({"id": where, "page": made.full_title, "title": title, "text": " ".join(texts.get(id(part), []))})
     return found
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
+from contextlib import ExitStack, suppress
+from itertools import accumulate
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pypandoc
@@ -13,7 +15,8 @@ import pypandoc
 from render.book import RenderError
 
 SCRIPT = Path(__file__).with_name("book.lua")
-SHOWN_ELSEWHERE = ("title", "title_html", "label", "number", "targets", "cited", "has_references")
+SHOWN_ELSEWHERE = ("title", "title_html", "label", "shared")
+ENOUGH_FOR_TWO = 8  # pages: with fewer, a second pandoc takes longer to start than it saves
 
 
 class Pandoc:
@@ -42,7 +45,7 @@ class Pandoc:
         }
         changed = {one["name"] for one in requests if self._inputs.get(one["name"]) != self._input(one)}
         if state != self._common or not self._remade(requests, changed, common):
-            answer = _ask({"pages": requests, **common})
+            answer = ask(requests, common)
             if answer["errors"]:
                 return answer
             self._made = {one["name"]: one for one in answer["pages"]}
@@ -61,10 +64,10 @@ class Pandoc:
         if not changed:
             return True
         mixed = [
-            one if one["name"] in changed else one | {"known": self._made[one["name"]], "markdown": ""}
+            one if one["name"] in changed else one | {"known": self._made[one["name"]]["shared"], "markdown": ""}
             for one in requests
         ]
-        answer = _ask({"pages": mixed, **common})
+        answer = ask(mixed, common)
         for one in answer["pages"]:
             if any(one[key] != self._made[one["name"]][key] for key in SHOWN_ELSEWHERE):
                 return False
@@ -74,9 +77,50 @@ class Pandoc:
         return True
 
 
-def _ask(request: dict[str, Any]) -> dict[str, Any]:
-    command = [pypandoc.get_pandoc_path(), "lua", str(SCRIPT)]
-    done = subprocess.run(command, input=json.dumps(request), capture_output=True, encoding="utf-8")
-    if done.returncode:
-        raise RenderError(done.stderr.strip())
-    return json.loads(done.stdout)
+def ask(pages: list[dict[str, Any]], common: dict[str, Any]) -> dict[str, list[Any]]:
+    """Asks one pandoc for all pages, or two at once, which then learn from each other what pages show of others."""
+    new = [one for one in pages if "known" not in one]
+    shares = _halves(new) if len(new) >= ENOUGH_FOR_TWO else [new]
+    command = [pypandoc.get_pandoc_path(), "+RTS", "-A64m", "-RTS", "lua", str(SCRIPT)]  # more memory, less collecting
+    with ExitStack() as stack:
+        processes = []
+        for share in shares:
+            process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, encoding="utf-8")
+            stack.callback(_end, process)
+            names = {one["name"] for one in share}
+            split = [one | {"elsewhere": "known" not in one and one["name"] not in names} for one in pages]
+            _tell(process, {"pages": split, **common})
+            processes.append(process)
+        shared = [one for process in processes for one in _answer(process)]
+        for process in processes:
+            _tell(process, shared)
+        answers = [_answer(process) for process in processes]
+    return {key: [one for answer in answers for one in answer[key]] for key in ("errors", "pages")}
+
+
+def _halves(pages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Cuts the pages into two runs of about the same length of text."""
+    lengths = list(accumulate(len(one["markdown"]) for one in pages))
+    cut = sum(length <= lengths[-1] / 2 for length in lengths)
+    return [pages[:cut], pages[cut:]]
+
+
+def _tell(process: Popen[str], message: object) -> None:
+    assert process.stdin
+    with suppress(BrokenPipeError):  # _answer then says why it ended
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+
+
+def _answer(process: Popen[str]) -> Any:
+    assert process.stdout
+    assert process.stderr
+    line = process.stdout.readline()
+    if not line:
+        raise RenderError(process.stderr.read().strip())
+    return json.loads(line)
+
+
+def _end(process: Popen[str]) -> None:
+    process.kill()
+    process.communicate()

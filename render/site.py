@@ -37,6 +37,7 @@ FONT_ADDRESS = re.compile(r"""url\(["']?([^"')]+\.woff2)["']?\)""")
 OTHER_FONT = re.compile(r',url\([^)]*\.(?:woff|ttf)\) ?format\("[^"]*"\)')
 ANNOTATION = re.compile(r"<annotation.*?</annotation>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
+HIGHLIGHTED = re.compile(r'<code\s+class="sourceCode.*?</code>', re.DOTALL)
 FORMULA_FONTS = {
     "katex": "Main-Regular",
     "mathnormal": "Math-Italic",
@@ -65,7 +66,7 @@ class Renderer:
             made = [self._made[page.name][1] for page in book.pages]
             fonts = _copy_assets(book, pages)
             _write_pages(book, made, fonts, pages)
-            _write_copies(book, pages)
+            _write_copies(book, made, pages)
             (pages / "llms.txt").write_text(llms_text(book, made), encoding="utf-8")
             _write_index(made, pages / "assets")
             _replace(output, pages)
@@ -135,11 +136,12 @@ def _page(page: Page, one: dict[str, Any]) -> Made:
         title=one["title"],
         title_html=one["title_html"].strip(),
         label=one["label"],
-        number=one["number"],
+        number=one["shared"]["number"],
         body=FORMULA.sub(_drawn, body),
         toc=FORMULA.sub(_drawn, one["toc"]),
         explores=one["explores"],
-        plain=BeautifulSoup(FORMULA.sub(_characters, body), "html.parser"),
+        undrawn=body,
+        plain=BeautifulSoup(FORMULA.sub(_characters, HIGHLIGHTED.sub(_uncoloured, body)), "html.parser"),
     )
 
 
@@ -151,6 +153,10 @@ def _drawn(match: re.Match[str]) -> str:
     if kind == "inline" and mark:
         return f'<span class="joined">{drawn}<span class="formula-end">{mark}</span></span>'
     return f"{drawn}{mark}"
+
+
+def _uncoloured(match: re.Match[str]) -> str:
+    return TAG.sub("", match[0])
 
 
 def _characters(match: re.Match[str]) -> str:
@@ -198,9 +204,10 @@ def _write_index(pages: list[Made], assets: Path) -> None:
     (assets / "search-index.js").write_text(text, encoding="utf-8")
 
 
-def _write_copies(book: Book, out: Path) -> None:
+def _write_copies(book: Book, pages: list[Made], out: Path) -> None:
+    contents = {made.page.name: f"<h1>{html.escape(made.full_title)}</h1>\n{made.undrawn}" for made in pages}
     try:
-        write_copies(book.folder, out)
+        write_copies(book.folder, out, contents)
     except CopyError as error:
         raise RenderError(str(error)) from error
 

@@ -74,12 +74,13 @@ EDGES = """(figure) => {
 }"""
 FOUND_FIRST = {
     "which estimator": "18-which-estimator",
+    "variance": "10-baselines",
     "variance reduction": "10-baselines",
     "reinforce": "09-log-derivative",
     "elbo": "03-vae",
     "reparameterization": "01-general-idea|02-catalogue",
     "2 mu": "04-pytorch",
-    "policy gradient": "09-log-derivative",
+    "policy gradient": "16-policies",
     "vae": "03-vae",
     "straight through": "06-straight-through",
     "gumbel softmax": "08-gumbel-softmax",

@@ -77,6 +77,41 @@ def test_a_wide_table_scrolls_in_its_box_which_the_keyboard_reaches(opened: Open
         expect(page.locator(".float-content:has(> table)")).to_have_attribute("tabindex", "0")
 
 
+def test_boxes_that_scroll_and_navigations_have_names_of_their_own(opened: Open) -> None:
+    bars = '<nav class="quarto-secondary-nav"></nav><nav id="quarto-sidebar"></nav><nav id="TOC"></nav>'
+    link = '<nav class="page-navigation"><a class="pagination-link" href="#" aria-label="Title">5 Title</a></nav>'
+    code = f'<div class="sourceCode" style="width: 9rem; overflow: auto"><pre>{"wide " * 99}</pre></div>'
+    page = opened(bars + link + code + code)
+    expect(page.locator("div.sourceCode[tabindex='0'][role=region]")).to_have_count(2)
+    names = [box.get_attribute("aria-label") for box in page.locator("nav, [role=region]").all()]
+    assert None not in names
+    assert len(set(names)) == len(names) == 6
+    expect(page.locator(".pagination-link")).to_have_accessible_name("5 Title")
+
+
+def test_a_part_of_the_list_of_chapters_folds_with_the_keyboard(opened: Open) -> None:
+    part = '<a class="sidebar-item-text" data-bs-toggle="collapse" role="navigation">The idea</a>'
+    fold = opened(f'<nav id="quarto-sidebar">{part}</nav>').get_by_role("button", name="The idea")
+    fold.evaluate("e => e.addEventListener('click', () => e.dataset.clicks = 1 + Number(e.dataset.clicks ?? 0))")
+    fold.press("Enter")
+    expect(fold).to_have_attribute("data-clicks", "1")
+
+
+@pytest.mark.parametrize(
+    ("quarto", "shown"),
+    [
+        ('<span>1&nbsp; <span class="chapter-title">The general idea</span></span>', "Chapter\u00a01"),
+        ("<span>Appendix A — Notation</span>", "Appendix\u00a0A"),
+        ("<span>Chapter 12</span>", "Chapter\u00a012"),
+        ("<span>Figure&nbsp;3.1</span>", "Figure\u00a03.1"),
+        ("<span>Use it in your own project</span>", "Use it in your own project"),
+    ],
+)
+def test_references_read_as_in_render(opened: Open, quarto: str, shown: str) -> None:
+    reference = opened(f'<p><a class="quarto-xref" href="#">{quarto}</a></p>').locator(".quarto-xref")
+    assert reference.text_content() == shown
+
+
 def test_the_mark_behind_a_formula_stays_on_its_line(opened: Open) -> None:
     page = opened('<p>We draw <span class="math inline">z</span>, and stop.</p>')
     expect(page.locator(".joined")).to_have_text("z,")

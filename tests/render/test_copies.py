@@ -6,7 +6,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from render.copies import CopyError, write_copies
+from render.copies import CopyError, read_pages, write_copies
 from tools.copies import run_copy
 
 PAGE = """<h1 class="title"><span class="chapter-number">1</span> <span class="chapter-title">First</span></h1>
@@ -15,7 +15,8 @@ PAGE = """<h1 class="title"><span class="chapter-number">1</span> <span class="c
 <span class="citation" data-cites="doe">(<a href="../references.html#ref-doe">Doe 2020</a>)</span></p>
 <figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>"""
 OTHER = '<h1 class="title"><span class="chapter-number">2</span> <span class="chapter-title">Second</span></h1>'
-REFERENCES = """<h1>References</h1><div id="ref-doe" class="csl-entry">Doe. 2020. <em>A</em>.
+REFERENCES = """<h1>References</h1><div id="ref-doe" class="csl-entry">
+Doe. 2020. <em>A <span class="math inline">L_2</span></em>.
 <a href="https://doi.org/1">https://doi.org/1</a>.</div>"""
 TEXT = """$$
 x = 1
@@ -47,7 +48,7 @@ def book(folder: Path, *sources: tuple[str, str], settings: str = "book:\n") -> 
     (pages / "chapters" / "01-first.html").write_text(PAGE)
     (pages / "chapters" / "02-second.html").write_text(OTHER)
     (pages / "references.html").write_text(REFERENCES)
-    return write_copies(folder, pages)
+    return write_copies(folder, pages, read_pages(pages))
 
 
 def texts(copy: Path) -> list[str]:
@@ -69,7 +70,7 @@ def test_markup_becomes_text_and_links(tmp_path: Path) -> None:
     assert text.endswith("<details><summary>Solution</summary>\n\nFolded:\n\n</details>")
     assert code == 'print(open("data/a.txt").read())'
     assert "**Figure 1.1.** A line, from Doe ([2020](https://doi.org/1))." in caption
-    assert references == "## References\n\n- Doe. 2020. A. <https://doi.org/1>."
+    assert references == "## References\n\n- Doe. 2020. A $L_2$. <https://doi.org/1>."
     notebook = nbformat.read(copy, as_version=4)
     nbformat.validate(notebook)
     assert notebook.cells[5].metadata.jupyter.source_hidden, "code of a solution is hidden"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,13 @@ def book(tmp_path: Path) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pages pandoc was asked to convert, call by call."""
     counts: list[int] = []
-    run = subprocess.run
+    ask = render.pandoc.ask
 
-    def counted(*arguments: Any, **options: Any) -> Any:
-        counts.append(sum("known" not in page for page in json.loads(options["input"])["pages"]))
-        return run(*arguments, **options)
+    def counted(pages: list[dict[str, Any]], common: dict[str, Any]) -> dict[str, list[Any]]:
+        counts.append(sum("known" not in page for page in pages))
+        return ask(pages, common)
 
-    monkeypatch.setattr(render.pandoc.subprocess, "run", counted)
+    monkeypatch.setattr(render.pandoc, "ask", counted)
     return counts
 
 

@@ -101,6 +101,30 @@ def test_every_page_has_quartos_address(built: Path) -> None:
     }
 
 
+def test_two_pandocs_make_the_same_pages_as_one(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("render.pandoc.ENOUGH_FOR_TWO", 2)
+    assert render_here(SAMPLE, tmp_path / "_book", monkeypatch, capsys).returncode == 0
+    for page in [path for path in built.rglob("*") if path.is_file()]:
+        assert (tmp_path / "_book" / page.relative_to(built)).read_bytes() == page.read_bytes(), page
+
+
+@pytest.mark.parametrize("enough", [2, 100])
+def test_a_label_of_two_pages_is_refused_once(
+    enough: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("render.pandoc.ENOUGH_FOR_TWO", enough)
+    (tmp_path / "_quarto.yml").write_text(MINIMAL_CONFIG.replace("index.qmd", "index.qmd, a.qmd, b.qmd, c.qmd"))
+    (tmp_path / "r.bib").write_text("")
+    for name in ("index", "a", "b", "c"):
+        (tmp_path / f"{name}.qmd").write_text(
+            f"# Title {name}\n\n## Part {{#sec-{name if name != 'c' else 'a'}}}\n\n@sec-b\n"
+        )
+    done = render_here(tmp_path, tmp_path / "_book", monkeypatch, capsys)
+    assert done.stderr.splitlines() == ["c.qmd: the label sec-a is used in a.qmd as well"]
+
+
 def test_the_check_finds_nothing(built: Path) -> None:
     assert check_book(built) == []
 
