@@ -379,3 +379,68 @@ def test_the_phone_has_the_contents_behind_a_button(new_page: NewPage, book: str
     expect(contents.get_by_role("link", name="The Gumbel-max trick")).to_be_visible()
     page.keyboard.press("Escape")
     expect(contents).to_be_hidden()
+
+
+# The grid of a page ---------------------------------------------------------------------------------------------------
+
+BOXES = {
+    "text": "main section > p",
+    "code": "main div.sourceCode > pre",
+    "figure": "main figure img",
+    "table": "main .float-content:has(> table)",
+    "formula": "main .katex-display",
+    "explorable": "main [data-explore]",
+}
+EDGES = """(selectors) => Object.fromEntries(Object.entries(selectors).map(([name, selector]) => {
+  const { left, right } = document.querySelector(selector).getBoundingClientRect();
+  return [name, [Math.round(left), Math.round(right)]];
+}))"""
+CODE = """() => {
+  const pre = document.querySelector("main div.sourceCode > pre");
+  pre.querySelector("code").textContent = "m".repeat(88);
+  const { fontSize, lineHeight } = getComputedStyle(pre);
+  return [fontSize, lineHeight, pre.scrollWidth <= pre.clientWidth];
+}"""
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 390, 320])
+def test_everything_has_the_edges_of_the_text(new_page: NewPage, book: str, width: int) -> None:
+    page = new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{book}chapters/01-general-idea.html")
+    edges = page.evaluate(EDGES, BOXES)
+    assert len(set(map(tuple, edges.values()))) == 1, edges
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    size, leading, fits = page.evaluate(CODE)
+    assert (size, leading) == ("14px", "21px")
+    assert fits == (width >= 1280)
+
+
+def test_a_note_stands_in_the_margin_and_the_outline_makes_room(new_page: NewPage, book: str) -> None:
+    page = new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{book}chapters/01-general-idea.html")
+    note, outline = page.locator(".column-margin").first, page.locator("#TOC")
+    text, beside = page.locator("main section > p").first.bounding_box(), note.bounding_box()
+    assert text
+    assert beside
+    assert beside["x"] >= text["x"] + text["width"] + 16
+    assert beside["x"] + beside["width"] <= 1440
+    expect(outline).to_be_visible()
+    note.evaluate("note => window.scrollTo(0, note.getBoundingClientRect().top + scrollY - 150)")
+    expect(outline).to_be_hidden()
+    page.evaluate("window.scrollTo(0, 0)")
+    expect(outline).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    inside = note.bounding_box()
+    assert inside
+    assert inside["x"] + inside["width"] <= 390
+    assert note.evaluate("note => getComputedStyle(note).borderLeftWidth") == "2px"
+
+
+def test_a_card_of_the_first_page_is_one_link_by_pointer_and_keyboard(page: Page, book: str) -> None:
+    page.goto(f"{book}index.html")
+    card = page.locator("#a-map li").nth(6)
+    expect(card.get_by_role("link")).to_have_accessible_name("The Gumbel-max trick")
+    box = card.bounding_box()
+    assert box
+    card.click(position={"x": box["width"] - 8, "y": box["height"] - 8})
+    expect(page).to_have_url(re.compile(r"/chapters/07-gumbel-max\.html$"))
