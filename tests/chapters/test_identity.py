@@ -116,26 +116,26 @@ def test_the_pictures_show_the_gradients_that_they_name() -> None:
     assert len(set(ends)) == 4
 
 
-def label(source: Path) -> str:
-    """The label in a chapter's title."""
+def title(source: Path) -> str:
+    """The title of a chapter."""
     text = source.read_text(encoding="utf-8")
     if source.suffix == ".ipynb":
         text = "".join(json.loads(text)["cells"][0]["source"])
-    return re.search(r"^# .*\{#([\w-]+)", text, re.MULTILINE)[1]
+    return re.search(r"^# (.*) \{#", text, re.MULTILINE)[1]
 
 
 def test_the_map_has_every_part_and_chapter_in_the_book_s_order() -> None:
     book = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["book"]
     parts = [entry for entry in book["chapters"] if isinstance(entry, dict)]
     shown = (ROOT / "index.qmd").read_text(encoding="utf-8").split("## A map")[1].split("\n## ")[0]
-    stops = re.findall(r"^\*\*(.+)\.\*\*|^- @([\w-]+): ", shown, re.MULTILINE)
+    stops = re.findall(r"^\*\*(.+)\*\*$|^- \[(.+)\]\((.+)\)\\$", shown, re.MULTILINE)
     expected = [
         stop
         for part in parts
-        for stop in [(part["part"], ""), *(("", label(ROOT / chapter)) for chapter in part["chapters"])]
+        for stop in [(part["part"], "", ""), *(("", title(ROOT / chapter), chapter) for chapter in part["chapters"])]
     ]
     assert stops == expected
-    assert all(f"@{label(ROOT / appendix)}" in shown for appendix in book["appendices"] if appendix.endswith(".qmd"))
+    assert all(f"({appendix})" in shown for appendix in book["appendices"] if appendix.endswith(".qmd"))
 
 
 def test_the_line_that_the_first_page_explains_is_a_chapter_s() -> None:
