@@ -44,10 +44,21 @@ MARKUP = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 LEFT = re.compile(rf"{CODE}|{MATHS}|(?P<left>:::|\{{[#.]|\[@|@(?:sec|eq|fig|tbl)-|\[\^|^#\|)", re.DOTALL | re.MULTILINE)
-MISSING = (
-    "the package of this book, helpers, is not installed for the Python of this notebook: "
-    "run `pip install .` in the folder of the book's repository, then restart the kernel"
-)
+HELPERS = """\
+try:  # the package that the chapters share
+    import helpers.estimators
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "the package of this book, helpers, is not installed for the Python of this notebook: "
+        {how!r}
+    ) from None"""
+IN_COLAB = """\
+import os
+
+if "COLAB_RELEASE_TAG" in os.environ:  # only Colab sets it, and it has this notebook alone
+    %pip install -q "{package}"
+
+"""
 
 
 class CopyError(Exception):
@@ -269,13 +280,11 @@ class _Copier:
     def _first_cells(self, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         page = self.site.link("the book", self.page) if self.site.site_url else "the book"
         about = f"*This is a reader's copy of a chapter of {page}. Run its cells from the top.*"
-        install = f'raise ModuleNotFoundError(\n        "{MISSING[:84]}"\n        "{MISSING[84:]}"\n    ) from None'
+        in_colab, how = "", "`pip install .` in the folder of the book's repository"
         if self.site.repo_url:
-            install = f'%pip install -q "git+{self.site.repo_url}@{self.site.repo_branch}"'
-        code = (
-            "try:  # the package that the chapters share\n    import helpers.estimators\n"
-            f"except ModuleNotFoundError:\n    {install}"
-        )
+            package = f"git+{self.site.repo_url}@{self.site.repo_branch}"
+            in_colab, how = IN_COLAB.format(package=package), f'%pip install "{package}"'
+        code = in_colab + HELPERS.format(how=f"run {how}, then restart the kernel")
         first = [self._new("markdown", about), self._new("code", code)]
         names = sorted({name for c in cells if c["cell_type"] == "code" for name in DATA.findall(_source(c))})
         for name in names:
@@ -288,9 +297,6 @@ class _Copier:
 
     def _code(self, cell: dict[str, Any]) -> list[dict[str, Any]]:
         options, code = _options(_source(cell))
-        # In JupyterLab the bar of tqdm.auto is a widget, that of tqdm pink text. The chapters take the latter, because
-        # only there TQDM_DISABLE keeps the stored outputs clean.
-        code = code.replace("from tqdm import tqdm", "from tqdm.auto import tqdm")
         folded = any(div.kind == "fold" for div in self.divs)
         metadata = dict(cell["metadata"])
         if folded:

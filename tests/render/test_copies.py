@@ -1,10 +1,13 @@
 """The reader's copy of a chapter: no markup of Quarto is left in it, and it runs in a folder of its own."""
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from render.copies import CopyError, read_pages, write_copies
 from tools.copies import run_copy
@@ -14,6 +17,7 @@ PAGE = """<h1 class="title"><span class="chapter-number">1</span> <span class="c
 <span class="citation" data-cites="doe">Doe (<a href="../references.html#ref-doe">2020</a>)</span>
 <span class="citation" data-cites="doe">(<a href="../references.html#ref-doe">Doe 2020</a>)</span></p>
 <figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>"""
+PUBLISHED = "book:\n  repo-url: https://github.com/a/b\n  site-url: https://a.example/b/\n"
 OTHER = '<h1 class="title"><span class="chapter-number">2</span> <span class="chapter-title">Second</span></h1>'
 REFERENCES = """<h1>References</h1><div id="ref-doe" class="csl-entry">
 Doe. 2020. <em>A <span class="math inline">L_2</span></em>.
@@ -76,16 +80,40 @@ def test_markup_becomes_text_and_links(tmp_path: Path) -> None:
     assert notebook.cells[5].metadata.jupyter.source_hidden, "code of a solution is hidden"
 
 
-def test_with_addresses_links_go_to_the_site_and_helpers_is_installed(tmp_path: Path) -> None:
-    settings = "book:\n  repo-url: https://github.com/a/b\n  site-url: https://a.example/b/\n"
-    copy, _ = book(tmp_path, ("md", "See @sec-second."), settings=settings)
-    assert '%pip install -q "git+https://github.com/a/b@main"' in texts(copy)[2]
+def test_with_a_site_links_go_there(tmp_path: Path) -> None:
+    copy, _ = book(tmp_path, ("md", "See @sec-second."), settings=PUBLISHED)
     assert texts(copy)[-1] == "See [Chapter 2](https://a.example/b/chapters/02-second.html#sec-second)."
 
 
-def test_progress_is_a_bar_in_jupyterlab(tmp_path: Path) -> None:
-    copy, _ = book(tmp_path, ("py", "from tqdm import tqdm"))
-    assert texts(copy)[-1] == "from tqdm.auto import tqdm"
+@pytest.mark.parametrize(
+    ("settings", "in_colab", "how"),
+    [
+        ("book:\n", [], "run `pip install .` in the folder of the book's repository, then restart the kernel"),
+        (PUBLISHED, ['pip -q "git+https://github.com/a/b@main"'], 'run %pip install "git+https://github.com/a/b@main"'),
+    ],
+)
+def test_the_first_cell_installs_helpers_in_colab_and_says_elsewhere_how(
+    settings: str, in_colab: list[str], how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Shell:
+        def run_line_magic(self, name: str, line: str) -> None:
+            asked.append(f"{name} {line.removeprefix('install ')}")
+            monkeypatch.undo()  # from now on helpers is there
+
+    copy, _ = book(tmp_path, settings=settings)
+    code = TransformerManager().transform_cell(texts(copy)[2])
+    exec(code, {"get_ipython": Shell})
+    for module in ("helpers", "helpers.estimators"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape(how)):
+        exec(code, {"get_ipython": Shell})
+    assert asked == []
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    if in_colab:
+        exec(code, {"get_ipython": Shell})
+    assert asked == in_colab
 
 
 @pytest.mark.parametrize(

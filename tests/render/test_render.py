@@ -349,11 +349,11 @@ def test_with_a_repository_each_chapter_can_be_run_in_the_browser(published: Pat
     links = {words(a): (a["href"], a.get("rel")) for a in page.select(".chapter-facts a[rel]")}
     assert links == {
         "Run in Binder": (
-            "https://mybinder.org/v2/gh/someone/book/main?labpath=chapters/01-first.ipynb",
+            "https://mybinder.org/v2/gh/someone/book/notebooks?labpath=notebooks/01-first.ipynb",
             ["noopener"],
         ),
         "Run in Colab": (
-            "https://colab.research.google.com/github/someone/book/blob/main/chapters/01-first.ipynb",
+            "https://colab.research.google.com/github/someone/book/blob/notebooks/notebooks/01-first.ipynb",
             ["noopener"],
         ),
     }

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import helpers
+from render.book import READERS_BRANCH
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -109,6 +110,53 @@ def test_the_workflow_is_sound() -> None:
     pythons = {run["name"]: run["python"] for run in jobs["test"]["strategy"]["matrix"]["include"]}
     assert pythons["locked"] == pythons["oldest"] == f"{PROJECT['requires-python'].removeprefix('>=')}.0"
     assert "WARN" in WORKFLOW  # of an unresolved reference, among others
+
+
+def test_the_branch_of_the_readers_copies_has_what_binder_needs_and_no_history(tmp_path: Path) -> None:
+    """The step of the workflow, with a folder in the place of the repository's address."""
+    job = yaml.safe_load(WORKFLOW)["jobs"]["publish"]
+    (step,) = (step for step in job["steps"] if "git push" in step.get("run", ""))
+    assert job["permissions"]["contents"] == "write"
+    remote, work, temp = (tmp_path / name for name in ("remote", "work", "temp"))
+    for path, text in {
+        work / ".gitignore": "/notebooks/",
+        work / ".github/a.yml": "",
+        work / "chapters/01-a.ipynb": "with markup",
+        work / "environment.yml": "",
+        temp / "pages/chapters/01-a.ipynb": "a copy",
+        temp / "pages/chapters/01-a.html": "",
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    address = "https://x-access-token:secret@github.com/someone/book"
+    environ = os.environ | {
+        "RUNNER_TEMP": str(temp),
+        "TOKEN": "secret",
+        "GITHUB_REPOSITORY": "someone/book",
+        "GITHUB_SHA": "abc",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{remote}.insteadOf",
+        "GIT_CONFIG_VALUE_0": address,
+    }
+
+    def run(*command: str) -> str:
+        return subprocess.run(command, cwd=work, env=environ, capture_output=True, text=True, check=True).stdout
+
+    run("tar", "--create", "--file", str(temp / "artifact.tar"), "--directory", str(temp / "pages"), ".")
+    run("git", "init", "--quiet", "--bare", str(remote))
+    run("git", "init", "--quiet")
+    for message in ("one", "two"):
+        run("git", "add", "--all", ".")
+        run(*git, "commit", "--quiet", "--allow-empty", "--message", message)
+        run("rm", "-rf", "notebooks")
+        run("bash", "-e", "-o", "pipefail", "-c", step["run"])
+        run("git", "reset", "--quiet")
+    branch = ["git", "--git-dir", str(remote)]
+    found = run(*branch, "ls-tree", "-r", "--name-only", READERS_BRANCH).split()
+    assert found == [".gitignore", "chapters/01-a.ipynb", "environment.yml", f"{READERS_BRANCH}/01-a.ipynb"]
+    assert run(*branch, "show", f"{READERS_BRANCH}:{READERS_BRANCH}/01-a.ipynb") == "a copy"
+    assert run(*branch, "log", "--format=%s", READERS_BRANCH) == "Readers' copies of abc\n"
 
 
 def test_make_alone_prints_each_verb() -> None:
