@@ -114,7 +114,7 @@ def read_pages(output: Path) -> dict[str, str]:
 
 
 class _Page(HTMLParser):
-    """Collects references, captions, citations, and entries of the references from a page."""
+    """Collects references, captions, numbered equations, citations, and entries of the references from a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class _Page(HTMLParser):
         self.depth += 1
         classes = attributes.get("class", "").split()
         wanted = tag in ("h1", "figcaption") or {"quarto-xref", "citation", "csl-entry"} & set(classes)
-        if wanted or (self.open and (tag == "a" or "math" in classes)):
+        if wanted or attributes.get("id", "").startswith("eq-") or (self.open and (tag == "a" or "math" in classes)):
             self.open.append((tag, attributes, self.depth, []))
 
     def handle_endtag(self, tag: str) -> None:
@@ -169,10 +169,12 @@ def _site(folder: Path, pages: Mapping[str, str]) -> Site:
             if "quarto-xref" in classes and anchor:
                 page = normpath(f"{Path(name).parent.as_posix()}/{href.removesuffix('.html')}") if href else name
                 labels.setdefault(anchor, (text, page))
-            elif tag == "figcaption" and (number := re.match(r"Figure [\w.]+\w", text)):
-                label = re.match(r"(fig-[\w-]+?)-caption", attributes.get("id", ""))
+            elif tag == "figcaption" and (number := re.match(r"(?:Figure|Table) [\w.]+\w", text)):
+                label = re.match(r"((?:fig|tbl)-[\w-]+?)-caption", attributes.get("id", ""))
                 if label:
                     labels.setdefault(label[1], (number[0], name))
+            elif attributes.get("id", "").startswith("eq-") and (number := re.search(r"\\tag\{(.+?)\}", text)):
+                labels.setdefault(attributes["id"], (f"Equation {number[1]}", name))
             elif "citation" in classes:
                 keys = tuple(attributes["data-cites"].split())
                 cited.setdefault((keys, text.startswith("(")), text)
@@ -303,11 +305,10 @@ class _Copier:
             metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
         cells = [cell | {"source": code, "metadata": metadata}]
         if "fig-cap" in options:
-            number = self.site.labels.get(options.get("label", ""), ("",))[0]
-            caption = self._inline(options["fig-cap"])
-            text = f"**{number}.** {caption}" if number else f"*{caption}*"
+            number, _ = self._numbered(options.get("label", ""))
+            text = f"**{number}.** {self._inline(options['fig-cap'])}"
             if folded:
-                text = f"<details><summary>{number or 'The figure'}</summary>\n\n{text}\n\n</details>"
+                text = f"<details><summary>{number}</summary>\n\n{text}\n\n</details>"
             cells.append(self._new("markdown", text))
         return cells
 
@@ -382,9 +383,7 @@ class _Copier:
         if display := found["display"]:
             return self._tagged(display, found["equation"])
         if found["table"]:
-            number = self.site.labels.get(found["table"], ("",))[0]
-            caption = self._inline(found["caption"].strip())
-            return f"**{number}.** {caption}" if number else f"*{caption}*"
+            return f"**{self._numbered(found['table'])[0]}.** {self._inline(found['caption'].strip())}"
         if found["group"] or found["key"]:
             return self._citation(found["group"], found["key"])
         if note := found["note"]:
@@ -400,14 +399,19 @@ class _Copier:
         return bool(self.site.site_url) or page.startswith("chapters/")
 
     def _tagged(self, display: str, label: str | None) -> str:
-        number = self.site.labels.get(label or "", ("",))[0].removeprefix("Equation").strip()
-        return f"{display[:-2].rstrip()}\n\\tag{{{number}}}\n$$" if number else display
+        if not label:
+            return display
+        number = self._numbered(label)[0].removeprefix("Equation ")
+        return f"{display[:-2].rstrip()}\n\\tag{{{number}}}\n$$"
+
+    def _numbered(self, label: str) -> tuple[str, str]:
+        if label not in self.site.labels:
+            raise CopyError(f"{self.path.name}: the pages have no number of {label or 'a figure without a label'}")
+        return self.site.labels[label]
 
     def _citation(self, group: str | None, key: str | None) -> str:
         if key and LABEL.fullmatch(key):
-            if key not in self.site.labels:
-                raise CopyError(f"{self.path.name}: the pages have no reference to {key}")
-            text, page = self.site.labels[key]
+            text, page = self._numbered(key)
             return text if page == self.page else self.site.link(text, page, f"#{key}")
         keys = tuple(re.findall(r"@([\w-]+)", group)) if group else (str(key),)
         if (keys, bool(group)) not in self.site.cited:

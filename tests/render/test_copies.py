@@ -16,7 +16,9 @@ PAGE = """<h1 class="title"><span class="chapter-number">1</span> <span class="c
 <p><a class="quarto-xref" href="#eq-a">Equation&nbsp;1.1</a>
 <span class="citation" data-cites="doe">Doe (<a href="../references.html#ref-doe">2020</a>)</span>
 <span class="citation" data-cites="doe">(<a href="../references.html#ref-doe">Doe 2020</a>)</span></p>
-<figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>"""
+<figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>
+<figure><figcaption id="tbl-a-caption-0cea">Table&nbsp;1.1: A</figcaption></figure>
+<p><span id="eq-b"><span class="math display">y \\tag{1.2}</span></span></p>"""
 PUBLISHED = "book:\n  repo-url: https://github.com/a/b\n  site-url: https://a.example/b/\n"
 OTHER = '<h1 class="title"><span class="chapter-number">2</span> <span class="chapter-title">Second</span></h1>'
 REFERENCES = """<h1>References</h1><div id="ref-doe" class="csl-entry">
@@ -80,6 +82,11 @@ def test_markup_becomes_text_and_links(tmp_path: Path) -> None:
     assert notebook.cells[5].metadata.jupyter.source_hidden, "code of a solution is hidden"
 
 
+def test_what_no_text_refers_to_has_its_number_too(tmp_path: Path) -> None:
+    copy, _ = book(tmp_path, ("md", "$$\ny\n$$ {#eq-b}\n\n| a |\n|---|\n| 1 |\n\n: Numbers. {#tbl-a}"))
+    assert texts(copy)[-1] == "$$\ny\n\\tag{1.2}\n$$\n\n| a |\n|---|\n| 1 |\n\n**Table 1.1.** Numbers."
+
+
 def test_with_a_site_links_go_there(tmp_path: Path) -> None:
     copy, _ = book(tmp_path, ("md", "See @sec-second."), settings=PUBLISHED)
     assert texts(copy)[-1] == "See [Chapter 2](https://a.example/b/chapters/02-second.html#sec-second)."
@@ -120,7 +127,8 @@ def test_the_first_cell_installs_helpers_in_colab_and_says_elsewhere_how(
     ("source", "message"),
     [
         ("A [span]{.x}", "01-first.ipynb, cell 2: no reader's copy can hold this"),
-        ("@eq-nowhere", "the pages have no reference to eq-nowhere"),
+        ("@eq-nowhere", "the pages have no number of eq-nowhere"),
+        ("$$\ny\n$$ {#eq-unknown}", "the pages have no number of eq-unknown"),
         ("[@smith]", "the pages do not cite smith"),
         ("::: {.callout-note}\nx", "a div is not closed"),
         (":::", "a div is closed that was not opened"),
