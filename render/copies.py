@@ -76,6 +76,7 @@ class Site:
     labels: dict[str, tuple[str, str]]
     cited: dict[tuple[tuple[str, ...], bool], str]
     entries: dict[str, str]
+    title: str
     site_url: str
     repo_url: str
     repo_branch: str
@@ -209,6 +210,7 @@ def _site(folder: Path, pages: Mapping[str, str]) -> Site:
         labels,
         {key: resolved(text) for key, text in cited.items()},
         entries,
+        _setting(settings, "title"),
         _setting(settings, "site-url").rstrip("/"),
         _setting(settings, "repo-url").removesuffix(".git").rstrip("/"),
         _setting(settings, "repo-branch") or "main",
@@ -216,8 +218,8 @@ def _site(folder: Path, pages: Mapping[str, str]) -> Site:
 
 
 def _setting(settings: str, name: str) -> str:
-    found = re.search(rf"^ +{name}: *[\"']?([^\s\"'#]+)", settings, re.MULTILINE)
-    return found[1] if found else ""
+    found = re.search(rf"^ +{name}: *([\"']?)(.+?)\1 *(?: #.*)?$", settings, re.MULTILINE)
+    return found[2] if found else ""
 
 
 def _text_of(source: Path) -> str:
@@ -280,8 +282,9 @@ class _Copier:
         return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
     def _first_cells(self, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        page = self.site.link("the book", self.page) if self.site.site_url else "the book"
-        about = f"*This is a reader's copy of a chapter of {page}. Run its cells from the top.*"
+        title = self.site.title or "the book"
+        page = self.site.link(title, self.page) if self.site.site_url else title
+        about = f"This is a reader's copy of a chapter of *{page}*. Run its cells from the top."
         in_colab, how = "", "`pip install .` in the folder of the book's repository"
         if self.site.repo_url:
             package = f"git+{self.site.repo_url}@{self.site.repo_branch}"

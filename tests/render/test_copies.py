@@ -19,7 +19,9 @@ PAGE = """<h1 class="title"><span class="chapter-number">1</span> <span class="c
 <figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>
 <figure><figcaption id="tbl-a-caption-0cea">Table&nbsp;1.1: A</figcaption></figure>
 <p><span id="eq-b"><span class="math display">y \\tag{1.2}</span></span></p>"""
-PUBLISHED = "book:\n  repo-url: https://github.com/a/b\n  site-url: https://a.example/b/\n"
+PUBLISHED = (
+    'book:\n  title: "A Book"\n  repo-url: https://github.com/a/b  # a comment\n  site-url: https://a.example/b/\n'
+)
 OTHER = '<h1 class="title"><span class="chapter-number">2</span> <span class="chapter-title">Second</span></h1>'
 REFERENCES = """<h1>References</h1><div id="ref-doe" class="csl-entry">
 Doe. 2020. <em>A <span class="math inline">L_2</span></em>.
@@ -89,6 +91,7 @@ def test_what_no_text_refers_to_has_its_number_too(tmp_path: Path) -> None:
 
 def test_with_a_site_links_go_there(tmp_path: Path) -> None:
     copy, _ = book(tmp_path, ("md", "See @sec-second."), settings=PUBLISHED)
+    assert "of *[A Book](https://a.example/b/chapters/01-first.html)*." in texts(copy)[1]
     assert texts(copy)[-1] == "See [Chapter 2](https://a.example/b/chapters/02-second.html#sec-second)."
 
 
