@@ -118,45 +118,33 @@ def test_the_branch_of_the_readers_copies_has_what_binder_needs_and_no_history(t
     (step,) = (step for step in job["steps"] if "git push" in step.get("run", ""))
     assert job["permissions"]["contents"] == "write"
     remote, work, temp = (tmp_path / name for name in ("remote", "work", "temp"))
-    for path, text in {
-        work / ".gitignore": "/notebooks/",
-        work / ".github/a.yml": "",
-        work / "chapters/01-a.ipynb": "with markup",
-        work / "environment.yml": "",
-        temp / "pages/chapters/01-a.ipynb": "a copy",
-        temp / "pages/chapters/01-a.html": "",
-    }.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for name in (
+        "work/.github/a.yml",
+        "work/chapters/01-a.ipynb",
+        "work/environment.yml",
+        "temp/pages/chapters/01-a.html",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (work / ".gitignore").write_text("/notebooks/")
+    (temp / "pages/chapters/01-a.ipynb").write_text("a copy")
     address = "https://x-access-token:secret@github.com/someone/book"
-    environ = os.environ | {
-        "RUNNER_TEMP": str(temp),
-        "TOKEN": "secret",
-        "GITHUB_REPOSITORY": "someone/book",
-        "GITHUB_SHA": "abc",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{remote}.insteadOf",
-        "GIT_CONFIG_VALUE_0": address,
-    }
+    redirected = {"COUNT": "1", "KEY_0": f"url.{remote}.insteadOf", "VALUE_0": address}
+    environ = os.environ | {f"GIT_CONFIG_{key}": value for key, value in redirected.items()}
+    environ |= {"RUNNER_TEMP": str(temp), "TOKEN": "secret", "GITHUB_REPOSITORY": "someone/book"}
 
-    def run(*command: str) -> str:
+    def run(script: str) -> str:
+        command = ["bash", "-e", "-c", script]
         return subprocess.run(command, cwd=work, env=environ, capture_output=True, text=True, check=True).stdout
 
-    run("tar", "--create", "--file", str(temp / "artifact.tar"), "--directory", str(temp / "pages"), ".")
-    run("git", "init", "--quiet", "--bare", str(remote))
-    run("git", "init", "--quiet")
-    for message in ("one", "two"):
-        run("git", "add", "--all", ".")
-        run(*git, "commit", "--quiet", "--allow-empty", "--message", message)
-        run("rm", "-rf", "notebooks")
-        run("bash", "-e", "-o", "pipefail", "-c", step["run"])
-        run("git", "reset", "--quiet")
-    branch = ["git", "--git-dir", str(remote)]
-    found = run(*branch, "ls-tree", "-r", "--name-only", READERS_BRANCH).split()
-    assert found == [".gitignore", "chapters/01-a.ipynb", "environment.yml", f"{READERS_BRANCH}/01-a.ipynb"]
-    assert run(*branch, "show", f"{READERS_BRANCH}:{READERS_BRANCH}/01-a.ipynb") == "a copy"
-    assert run(*branch, "log", "--format=%s", READERS_BRANCH) == "Readers' copies of abc\n"
+    run("tar --create --file ../temp/artifact.tar --directory ../temp/pages .; git init --bare ../remote; git init")
+    for commit in ("abc", "def"):
+        run(f"export GITHUB_SHA={commit}; rm -rf notebooks; git add --all; {step['run']}")
+    assert run(f"git --git-dir ../remote ls-tree -r --name-only {READERS_BRANCH}").split() == (
+        f".gitignore chapters/01-a.ipynb environment.yml {READERS_BRANCH}/01-a.ipynb".split()
+    )
+    assert run(f"git --git-dir ../remote show {READERS_BRANCH}:{READERS_BRANCH}/01-a.ipynb") == "a copy"
+    assert run(f"git --git-dir ../remote log --format=%s {READERS_BRANCH}") == "Readers' copies of def\n"
 
 
 def test_make_alone_prints_each_verb() -> None:
