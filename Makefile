@@ -55,8 +55,7 @@ pdf: $(READY)  ## print the pages of render/ into one PDF, _book.pdf (needs Chro
 	@$(RUN) -m tools.pdf
 
 execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
-	@$(RUN) -m tools.colab && $(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.report && \
-		$(RUN) -m tools.reference
+	@$(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.report && $(RUN) -m tools.reference
 
 reference: $(READY)  ## write the reference of helpers anew from its docstrings (make execute does it too)
 	@$(RUN) -m tools.reference

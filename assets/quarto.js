@@ -9,17 +9,17 @@
   };
   const title = document.querySelector("#title-block-header") ?? document.querySelector("main h1");
 
-  // The notebook lies beside the page; where it can be run in the browser follows from Quarto's own "View source" link,
-  // which is there once `_quarto.yml` has a `repo-url`.
-  const chapter = location.pathname.match(/\/(chapters\/[\w-]+)\.html$/)?.[1];
+  // The reader's copy lies beside the page. Where it can be run in the browser is as in render/book.py; the repository is
+  // in Quarto's own "View source" link, which is there once `_quarto.yml` has a `repo-url`.
+  const chapter = location.pathname.match(/\/chapters\/([\w-]+)\.html$/)?.[1];
   if (chapter && title) {
     const notebook = `${chapter}.ipynb`;
-    const links = [make("a", { href: notebook.split("/").pop(), download: "" }, "Download the notebook")];
-    const source = document.querySelector(`.toc-action[href$="${notebook}"]`)?.href;
-    const [, repository, branch] = source?.match(/^https:\/\/github\.com\/([^/]+\/[^/]+)\/blob\/(.+)\/chapters\//) ?? [];
+    const links = [make("a", { href: notebook, download: "" }, "Download the notebook")];
+    const source = document.querySelector(`.toc-action[href$="/chapters/${notebook}"]`)?.href;
+    const [, repository] = source?.match(/^https:\/\/github\.com\/([^/]+\/[^/]+)\/blob\//) ?? [];
     if (repository) {
-      const binder = `https://mybinder.org/v2/gh/${repository}/${branch}?labpath=${notebook}`;
-      const colab = `https://colab.research.google.com/github/${repository}/blob/${branch}/${notebook}`;
+      const binder = `https://mybinder.org/v2/gh/${repository}/notebooks?labpath=notebooks/${notebook}`;
+      const colab = `https://colab.research.google.com/github/${repository}/blob/notebooks/notebooks/${notebook}`;
       links.push(make("a", { href: binder, rel: "noopener" }, "Run in Binder"));
       links.push(make("a", { href: colab, rel: "noopener" }, "Run in Colab"));
     }

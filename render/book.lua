@@ -11,6 +11,7 @@ local KINDS = { fig = 'Figure', tbl = 'Table', eq = 'Equation' }
 local NOT_TEXT = { '{{<', '{#', ':::', '?@', '@sec-', '@eq-', '@fig-', '@tbl-' }
 local DENSE = 1 / 2 -- of pictures that have two pixels for each of the page's
 local MAX_TEXT = 40
+local MAX_FIRST = 9 -- number of a list
 
 local request = pandoc.json.decode(io.read('l'), false)
 local page, cell                      -- the page at hand, and the number of its notebook cell
@@ -313,6 +314,9 @@ function block.OrderedList(list)
   local style, delimiter = list.style, list.delimiter
   if (style ~= 'Decimal' and style ~= 'DefaultStyle') or (delimiter ~= 'Period' and delimiter ~= 'DefaultDelim') then
     refuse('a list of the style ' .. style .. ', ' .. delimiter .. '; number with 1. 2. 3.: ' .. excerpt(list.content[1]))
+  elseif list.start > MAX_FIRST then
+    refuse('a list that begins with ' .. list.start .. '., as a year or a number does at the beginning of a line; write ' ..
+      list.start .. '\\. or break the line elsewhere: ' .. excerpt(list.content[1]))
   end
   return items(list)
 end

@@ -11,6 +11,7 @@ import yaml
 
 ASSETS = Path(__file__).parents[1] / "assets"
 KATEX = ASSETS / "katex"
+READERS_BRANCH = "notebooks"  # where .github/workflows/book.yml pushes the readers' copies, in a folder of this name
 REPOSITORY_HOST = "https://github.com/"  # the one that both Binder and Colab open by owner and name
 SOURCE_KINDS = {".qmd", ".ipynb", ".md"}
 
@@ -56,14 +57,14 @@ class Book:
     repo_branch: str = "main"
 
     def launch_links(self, page: Page) -> dict[str, str]:
-        """Returns the addresses where a chapter runs in the browser, by name; none while the book has no `repo-url`."""
+        """Returns where the reader's copy of a chapter runs, by service; nowhere while the book has no `repo-url`."""
         if not self.repo_url or page.source.suffix != ".ipynb":
             return {}
         repository = self.repo_url.removeprefix(REPOSITORY_HOST)
+        copy = f"{READERS_BRANCH}/{page.source.name}"
         return {
-            "Binder": f"https://mybinder.org/v2/gh/{repository}/{self.repo_branch}?labpath={page.source.as_posix()}",
-            "Colab": f"https://colab.research.google.com/github/{repository}/blob/{self.repo_branch}/"
-            f"{page.source.as_posix()}",
+            "Binder": f"https://mybinder.org/v2/gh/{repository}/{READERS_BRANCH}?labpath={copy}",
+            "Colab": f"https://colab.research.google.com/github/{repository}/blob/{READERS_BRANCH}/{copy}",
         }
 
 

@@ -44,10 +44,21 @@ MARKUP = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 LEFT = re.compile(rf"{CODE}|{MATHS}|(?P<left>:::|\{{[#.]|\[@|@(?:sec|eq|fig|tbl)-|\[\^|^#\|)", re.DOTALL | re.MULTILINE)
-MISSING = (
-    "the package of this book, helpers, is not installed for the Python of this notebook: "
-    "run `pip install .` in the folder of the book's repository, then restart the kernel"
-)
+HELPERS = """\
+try:  # the package that the chapters share
+    import helpers.estimators
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "the package of this book, helpers, is not installed for the Python of this notebook: "
+        {how!r}
+    ) from None"""
+IN_COLAB = """\
+import os
+
+if "COLAB_RELEASE_TAG" in os.environ:  # only Colab sets it, and it has this notebook alone
+    %pip install -q "{package}"
+
+"""
 
 
 class CopyError(Exception):
@@ -65,6 +76,7 @@ class Site:
     labels: dict[str, tuple[str, str]]
     cited: dict[tuple[tuple[str, ...], bool], str]
     entries: dict[str, str]
+    title: str
     site_url: str
     repo_url: str
     repo_branch: str
@@ -103,7 +115,7 @@ def read_pages(output: Path) -> dict[str, str]:
 
 
 class _Page(HTMLParser):
-    """Collects references, captions, citations, and entries of the references from a page."""
+    """Collects references, captions, numbered equations, citations, and entries of the references from a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +131,7 @@ class _Page(HTMLParser):
         self.depth += 1
         classes = attributes.get("class", "").split()
         wanted = tag in ("h1", "figcaption") or {"quarto-xref", "citation", "csl-entry"} & set(classes)
-        if wanted or (self.open and (tag == "a" or "math" in classes)):
+        if wanted or attributes.get("id", "").startswith("eq-") or (self.open and (tag == "a" or "math" in classes)):
             self.open.append((tag, attributes, self.depth, []))
 
     def handle_endtag(self, tag: str) -> None:
@@ -158,10 +170,12 @@ def _site(folder: Path, pages: Mapping[str, str]) -> Site:
             if "quarto-xref" in classes and anchor:
                 page = normpath(f"{Path(name).parent.as_posix()}/{href.removesuffix('.html')}") if href else name
                 labels.setdefault(anchor, (text, page))
-            elif tag == "figcaption" and (number := re.match(r"Figure [\w.]+\w", text)):
-                label = re.match(r"(fig-[\w-]+?)-caption", attributes.get("id", ""))
+            elif tag == "figcaption" and (number := re.match(r"(?:Figure|Table) [\w.]+\w", text)):
+                label = re.match(r"((?:fig|tbl)-[\w-]+?)-caption", attributes.get("id", ""))
                 if label:
                     labels.setdefault(label[1], (number[0], name))
+            elif attributes.get("id", "").startswith("eq-") and (number := re.search(r"\\tag\{(.+?)\}", text)):
+                labels.setdefault(attributes["id"], (f"Equation {number[1]}", name))
             elif "citation" in classes:
                 keys = tuple(attributes["data-cites"].split())
                 cited.setdefault((keys, text.startswith("(")), text)
@@ -196,6 +210,7 @@ def _site(folder: Path, pages: Mapping[str, str]) -> Site:
         labels,
         {key: resolved(text) for key, text in cited.items()},
         entries,
+        _setting(settings, "title"),
         _setting(settings, "site-url").rstrip("/"),
         _setting(settings, "repo-url").removesuffix(".git").rstrip("/"),
         _setting(settings, "repo-branch") or "main",
@@ -203,8 +218,8 @@ def _site(folder: Path, pages: Mapping[str, str]) -> Site:
 
 
 def _setting(settings: str, name: str) -> str:
-    found = re.search(rf"^ +{name}: *[\"']?([^\s\"'#]+)", settings, re.MULTILINE)
-    return found[1] if found else ""
+    found = re.search(rf"^ +{name}: *([\"']?)(.+?)\1 *(?: #.*)?$", settings, re.MULTILINE)
+    return found[2] if found else ""
 
 
 def _text_of(source: Path) -> str:
@@ -267,15 +282,14 @@ class _Copier:
         return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
     def _first_cells(self, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        page = self.site.link("the book", self.page) if self.site.site_url else "the book"
-        about = f"*This is a reader's copy of a chapter of {page}. Run its cells from the top.*"
-        install = f'raise ModuleNotFoundError(\n        "{MISSING[:84]}"\n        "{MISSING[84:]}"\n    ) from None'
+        title = self.site.title or "the book"
+        page = self.site.link(title, self.page) if self.site.site_url else title
+        about = f"This is a reader's copy of a chapter of *{page}*. Run its cells from the top."
+        in_colab, how = "", "`pip install .` in the folder of the book's repository"
         if self.site.repo_url:
-            install = f'%pip install -q "git+{self.site.repo_url}@{self.site.repo_branch}"'
-        code = (
-            "try:  # the package that the chapters share\n    import helpers.estimators\n"
-            f"except ModuleNotFoundError:\n    {install}"
-        )
+            package = f"git+{self.site.repo_url}@{self.site.repo_branch}"
+            in_colab, how = IN_COLAB.format(package=package), f'%pip install "{package}"'
+        code = in_colab + HELPERS.format(how=f"run {how}, then restart the kernel")
         first = [self._new("markdown", about), self._new("code", code)]
         names = sorted({name for c in cells if c["cell_type"] == "code" for name in DATA.findall(_source(c))})
         for name in names:
@@ -288,20 +302,16 @@ class _Copier:
 
     def _code(self, cell: dict[str, Any]) -> list[dict[str, Any]]:
         options, code = _options(_source(cell))
-        # In JupyterLab the bar of tqdm.auto is a widget, that of tqdm pink text. The chapters take the latter, because
-        # only there TQDM_DISABLE keeps the stored outputs clean.
-        code = code.replace("from tqdm import tqdm", "from tqdm.auto import tqdm")
         folded = any(div.kind == "fold" for div in self.divs)
         metadata = dict(cell["metadata"])
         if folded:
             metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
         cells = [cell | {"source": code, "metadata": metadata}]
         if "fig-cap" in options:
-            number = self.site.labels.get(options.get("label", ""), ("",))[0]
-            caption = self._inline(options["fig-cap"])
-            text = f"**{number}.** {caption}" if number else f"*{caption}*"
+            number, _ = self._numbered(options.get("label", ""))
+            text = f"**{number}.** {self._inline(options['fig-cap'])}"
             if folded:
-                text = f"<details><summary>{number or 'The figure'}</summary>\n\n{text}\n\n</details>"
+                text = f"<details><summary>{number}</summary>\n\n{text}\n\n</details>"
             cells.append(self._new("markdown", text))
         return cells
 
@@ -376,9 +386,7 @@ class _Copier:
         if display := found["display"]:
             return self._tagged(display, found["equation"])
         if found["table"]:
-            number = self.site.labels.get(found["table"], ("",))[0]
-            caption = self._inline(found["caption"].strip())
-            return f"**{number}.** {caption}" if number else f"*{caption}*"
+            return f"**{self._numbered(found['table'])[0]}.** {self._inline(found['caption'].strip())}"
         if found["group"] or found["key"]:
             return self._citation(found["group"], found["key"])
         if note := found["note"]:
@@ -394,14 +402,19 @@ class _Copier:
         return bool(self.site.site_url) or page.startswith("chapters/")
 
     def _tagged(self, display: str, label: str | None) -> str:
-        number = self.site.labels.get(label or "", ("",))[0].removeprefix("Equation").strip()
-        return f"{display[:-2].rstrip()}\n\\tag{{{number}}}\n$$" if number else display
+        if not label:
+            return display
+        number = self._numbered(label)[0].removeprefix("Equation ")
+        return f"{display[:-2].rstrip()}\n\\tag{{{number}}}\n$$"
+
+    def _numbered(self, label: str) -> tuple[str, str]:
+        if label not in self.site.labels:
+            raise CopyError(f"{self.path.name}: the pages have no number of {label or 'a figure without a label'}")
+        return self.site.labels[label]
 
     def _citation(self, group: str | None, key: str | None) -> str:
         if key and LABEL.fullmatch(key):
-            if key not in self.site.labels:
-                raise CopyError(f"{self.path.name}: the pages have no reference to {key}")
-            text, page = self.site.labels[key]
+            text, page = self._numbered(key)
             return text if page == self.page else self.site.link(text, page, f"#{key}")
         keys = tuple(re.findall(r"@([\w-]+)", group)) if group else (str(key),)
         if (keys, bool(group)) not in self.site.cited:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pypandoc
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, expect
 
+from render.book import Page as BookPage
+from render.book import read_book
 from tools.serve import served
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,12 +144,11 @@ def test_a_chapter_offers_its_notebook_and_no_service_while_there_is_no_reposito
 
 
 def test_a_chapter_links_to_binder_and_colab_once_there_is_a_repository(opened: Open) -> None:
+    """As the pages of render/ do."""
     links = opened(SOURCE.format("https://github.com/someone/book")).locator(".chapter-facts a")
     expect(links).to_have_text(["Download the notebook", "Run in Binder", "Run in Colab"])
-    assert links.nth(1).get_attribute("href") == (
-        "https://mybinder.org/v2/gh/someone/book/main?labpath=chapters/04-page.ipynb"
+    launched = replace(read_book(ROOT), repo_url="https://github.com/someone/book").launch_links(
+        BookPage(Path("chapters/04-page.ipynb"), None, False)
     )
-    assert links.nth(2).get_attribute("href") == (
-        "https://colab.research.google.com/github/someone/book/blob/main/chapters/04-page.ipynb"
-    )
+    assert [links.nth(i).get_attribute("href") for i in (1, 2)] == [launched["Binder"], launched["Colab"]]
     assert [links.nth(i).get_attribute("rel") for i in (1, 2)] == ["noopener", "noopener"]

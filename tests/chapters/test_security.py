@@ -12,7 +12,6 @@ import pytest
 import yaml
 from py_mini_racer import MiniRacer
 
-from tools.colab import CELL_ID
 from tools.execute import chapters
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +73,7 @@ def notebook(request: pytest.FixtureRequest) -> nbformat.NotebookNode:
 
 def test_a_chapter_loads_nothing_when_it_runs(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
-        if cell.cell_type == "code" and cell.id != CELL_ID:  # which is for Colab alone
+        if cell.cell_type == "code":
             assert not list(code_that_may_load(cell.source))  # a line of the shell is a SyntaxError here
 
 

@@ -1,10 +1,13 @@
 """The reader's copy of a chapter: no markup of Quarto is left in it, and it runs in a folder of its own."""
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from render.copies import CopyError, read_pages, write_copies
 from tools.copies import run_copy
@@ -13,7 +16,12 @@ PAGE = """<h1 class="title"><span class="chapter-number">1</span> <span class="c
 <p><a class="quarto-xref" href="#eq-a">Equation&nbsp;1.1</a>
 <span class="citation" data-cites="doe">Doe (<a href="../references.html#ref-doe">2020</a>)</span>
 <span class="citation" data-cites="doe">(<a href="../references.html#ref-doe">Doe 2020</a>)</span></p>
-<figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>"""
+<figure><figcaption id="fig-a-caption">Figure&nbsp;1.1: A</figcaption></figure>
+<figure><figcaption id="tbl-a-caption-0cea">Table&nbsp;1.1: A</figcaption></figure>
+<p><span id="eq-b"><span class="math display">y \\tag{1.2}</span></span></p>"""
+PUBLISHED = (
+    'book:\n  title: "A Book"\n  repo-url: https://github.com/a/b  # a comment\n  site-url: https://a.example/b/\n'
+)
 OTHER = '<h1 class="title"><span class="chapter-number">2</span> <span class="chapter-title">Second</span></h1>'
 REFERENCES = """<h1>References</h1><div id="ref-doe" class="csl-entry">
 Doe. 2020. <em>A <span class="math inline">L_2</span></em>.
@@ -76,23 +84,54 @@ def test_markup_becomes_text_and_links(tmp_path: Path) -> None:
     assert notebook.cells[5].metadata.jupyter.source_hidden, "code of a solution is hidden"
 
 
-def test_with_addresses_links_go_to_the_site_and_helpers_is_installed(tmp_path: Path) -> None:
-    settings = "book:\n  repo-url: https://github.com/a/b\n  site-url: https://a.example/b/\n"
-    copy, _ = book(tmp_path, ("md", "See @sec-second."), settings=settings)
-    assert '%pip install -q "git+https://github.com/a/b@main"' in texts(copy)[2]
+def test_what_no_text_refers_to_has_its_number_too(tmp_path: Path) -> None:
+    copy, _ = book(tmp_path, ("md", "$$\ny\n$$ {#eq-b}\n\n| a |\n|---|\n| 1 |\n\n: Numbers. {#tbl-a}"))
+    assert texts(copy)[-1] == "$$\ny\n\\tag{1.2}\n$$\n\n| a |\n|---|\n| 1 |\n\n**Table 1.1.** Numbers."
+
+
+def test_with_a_site_links_go_there(tmp_path: Path) -> None:
+    copy, _ = book(tmp_path, ("md", "See @sec-second."), settings=PUBLISHED)
+    assert "of *[A Book](https://a.example/b/chapters/01-first.html)*." in texts(copy)[1]
     assert texts(copy)[-1] == "See [Chapter 2](https://a.example/b/chapters/02-second.html#sec-second)."
 
 
-def test_progress_is_a_bar_in_jupyterlab(tmp_path: Path) -> None:
-    copy, _ = book(tmp_path, ("py", "from tqdm import tqdm"))
-    assert texts(copy)[-1] == "from tqdm.auto import tqdm"
+@pytest.mark.parametrize(
+    ("settings", "in_colab", "how"),
+    [
+        ("book:\n", [], "run `pip install .` in the folder of the book's repository, then restart the kernel"),
+        (PUBLISHED, ['pip -q "git+https://github.com/a/b@main"'], 'run %pip install "git+https://github.com/a/b@main"'),
+    ],
+)
+def test_the_first_cell_installs_helpers_in_colab_and_says_elsewhere_how(
+    settings: str, in_colab: list[str], how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Shell:
+        def run_line_magic(self, name: str, line: str) -> None:
+            asked.append(f"{name} {line.removeprefix('install ')}")
+            monkeypatch.undo()  # from now on helpers is there
+
+    copy, _ = book(tmp_path, settings=settings)
+    code = TransformerManager().transform_cell(texts(copy)[2])
+    exec(code, {"get_ipython": Shell})
+    for module in ("helpers", "helpers.estimators"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape(how)):
+        exec(code, {"get_ipython": Shell})
+    assert asked == []
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    if in_colab:
+        exec(code, {"get_ipython": Shell})
+    assert asked == in_colab
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ("A [span]{.x}", "01-first.ipynb, cell 2: no reader's copy can hold this"),
-        ("@eq-nowhere", "the pages have no reference to eq-nowhere"),
+        ("@eq-nowhere", "the pages have no number of eq-nowhere"),
+        ("$$\ny\n$$ {#eq-unknown}", "the pages have no number of eq-unknown"),
         ("[@smith]", "the pages do not cite smith"),
         ("::: {.callout-note}\nx", "a div is not closed"),
         (":::", "a div is closed that was not opened"),

@@ -349,11 +349,11 @@ def test_with_a_repository_each_chapter_can_be_run_in_the_browser(published: Pat
     links = {words(a): (a["href"], a.get("rel")) for a in page.select(".chapter-facts a[rel]")}
     assert links == {
         "Run in Binder": (
-            "https://mybinder.org/v2/gh/someone/book/main?labpath=chapters/01-first.ipynb",
+            "https://mybinder.org/v2/gh/someone/book/notebooks?labpath=notebooks/01-first.ipynb",
             ["noopener"],
         ),
         "Run in Colab": (
-            "https://colab.research.google.com/github/someone/book/blob/main/chapters/01-first.ipynb",
+            "https://colab.research.google.com/github/someone/book/blob/notebooks/notebooks/01-first.ipynb",
             ["noopener"],
         ),
     }
@@ -498,6 +498,7 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ('![Caption.](p.svg){#fig-p fig-alt="Alt." width="50%"}', "a picture with the attribute width"),
         ("a. letters\nb. as numbers", "a list of the style LowerAlpha"),
         ("1) one\n2) two", "a list of the style Decimal, OneParen"),
+        ("1983. That was the year.", r"a list that begins with 1983., as a year or a number does"),
         ("$$\\begin{align} a \\end{align}$$", "the environment align numbers its formulas itself"),
         ("$$\\begin{gather*} a \\end{gather*}$$", "the environment gather numbers"),
         ("$$\\begin{equation} a \\end{equation}$$", "the environment equation numbers"),

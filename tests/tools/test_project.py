@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import helpers
+from render.book import READERS_BRANCH
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -109,6 +110,41 @@ def test_the_workflow_is_sound() -> None:
     pythons = {run["name"]: run["python"] for run in jobs["test"]["strategy"]["matrix"]["include"]}
     assert pythons["locked"] == pythons["oldest"] == f"{PROJECT['requires-python'].removeprefix('>=')}.0"
     assert "WARN" in WORKFLOW  # of an unresolved reference, among others
+
+
+def test_the_branch_of_the_readers_copies_has_what_binder_needs_and_no_history(tmp_path: Path) -> None:
+    """The step of the workflow, with a folder in the place of the repository's address."""
+    job = yaml.safe_load(WORKFLOW)["jobs"]["publish"]
+    (step,) = (step for step in job["steps"] if "git push" in step.get("run", ""))
+    assert job["permissions"]["contents"] == "write"
+    remote, work, temp = (tmp_path / name for name in ("remote", "work", "temp"))
+    for name in (
+        "work/.github/a.yml",
+        "work/chapters/01-a.ipynb",
+        "work/environment.yml",
+        "temp/pages/chapters/01-a.html",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (work / ".gitignore").write_text("/notebooks/")
+    (temp / "pages/chapters/01-a.ipynb").write_text("a copy")
+    address = "https://x-access-token:secret@github.com/someone/book"
+    redirected = {"COUNT": "1", "KEY_0": f"url.{remote}.insteadOf", "VALUE_0": address}
+    environ = os.environ | {f"GIT_CONFIG_{key}": value for key, value in redirected.items()}
+    environ |= {"RUNNER_TEMP": str(temp), "TOKEN": "secret", "GITHUB_REPOSITORY": "someone/book"}
+
+    def run(script: str) -> str:
+        command = ["bash", "-e", "-c", script]
+        return subprocess.run(command, cwd=work, env=environ, capture_output=True, text=True, check=True).stdout
+
+    run("tar --create --file ../temp/artifact.tar --directory ../temp/pages .; git init --bare ../remote; git init")
+    for commit in ("abc", "def"):
+        run(f"export GITHUB_SHA={commit}; rm -rf notebooks; git add --all; {step['run']}")
+    assert run(f"git --git-dir ../remote ls-tree -r --name-only {READERS_BRANCH}").split() == (
+        f".gitignore chapters/01-a.ipynb environment.yml {READERS_BRANCH}/01-a.ipynb".split()
+    )
+    assert run(f"git --git-dir ../remote show {READERS_BRANCH}:{READERS_BRANCH}/01-a.ipynb") == "a copy"
+    assert run(f"git --git-dir ../remote log --format=%s {READERS_BRANCH}") == "Readers' copies of def\n"
 
 
 def test_make_alone_prints_each_verb() -> None:
