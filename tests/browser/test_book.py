@@ -391,7 +391,7 @@ BOXES = {
     "formula": "main .katex-display",
     "explorable": "main [data-explore]",
 }
-EDGES = """(selectors) => Object.fromEntries(Object.entries(selectors).map(([name, selector]) => {
+SIDES = """(selectors) => Object.fromEntries(Object.entries(selectors).map(([name, selector]) => {
   const { left, right } = document.querySelector(selector).getBoundingClientRect();
   return [name, [Math.round(left), Math.round(right)]];
 }))"""
@@ -407,7 +407,7 @@ CODE = """() => {
 def test_everything_has_the_edges_of_the_text(new_page: NewPage, book: str, width: int) -> None:
     page = new_page(viewport={"width": width, "height": 900})
     page.goto(f"{book}chapters/01-general-idea.html")
-    edges = page.evaluate(EDGES, BOXES)
+    edges = page.evaluate(SIDES, BOXES)
     assert len(set(map(tuple, edges.values()))) == 1, edges
     assert page.evaluate("document.documentElement.scrollWidth") == width
     size, leading, fits = page.evaluate(CODE)

@@ -640,7 +640,7 @@ def test_the_cover_is_alive(page: Page, opened: Open) -> None:
     page.clock.run_for(2500)
     figure.get_by_role("button", name="Pause").click()
     n = int(number(count.get_attribute("aria-valuetext") or ""))
-    assert 100 < n < 1000
+    assert 100 < n < 10_000  # the clock of the page also runs while the test waits for a slow machine
     check(n)
     figure.get_by_role("button", name="Play").click()
     page.clock.run_for(5000)

@@ -83,7 +83,8 @@ def test_a_wide_table_scrolls_in_its_box_which_the_keyboard_reaches(opened: Open
 def test_boxes_that_scroll_and_navigations_have_names_of_their_own(opened: Open) -> None:
     bars = '<nav class="quarto-secondary-nav"></nav><nav id="quarto-sidebar"></nav><nav id="TOC"></nav>'
     link = '<nav class="page-navigation"><a class="pagination-link" href="#" aria-label="Title">5 Title</a></nav>'
-    code = f'<div class="sourceCode" style="width: 9rem; overflow: auto"><pre>{"wide " * 99}</pre></div>'
+    pre = f'<pre style="overflow: visible">{"wide " * 99}</pre>'
+    code = f'<div class="sourceCode" style="width: 9rem; overflow: auto">{pre}</div>'
     page = opened(bars + link + code + code)
     expect(page.locator("div.sourceCode[tabindex='0'][role=region]")).to_have_count(2)
     names = [box.get_attribute("aria-label") for box in page.locator("nav, [role=region]").all()]
