@@ -75,7 +75,7 @@ def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dic
         ("share of z beyond ± 2", f"{wide['share']:.2%} ± {wide['error']:.2%}", f"{2 * stats.norm.sf(2):.2%}"),
         (f"one z a run, {one['n']:,}: Kolmogorov-Smirnov D", f"{one['distance']:.3f}, p = {one['p']:.2g}", ""),
         (
-            f"z of one place, {found['places']} places: least Kolmogorov-Smirnov p, after Holm",
+            f"least Kolmogorov-Smirnov p of the {found['places']} places with a z, after Holm",
             f"{found['least p of a place']:.2g}",
             "",
         ),
