@@ -236,3 +236,15 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
         ):
             found = pattern.search(path.read_text())
             assert not found, f"{name}: {found[0] if found else ''}"
+
+
+def test_each_file_that_the_documentation_names_is_there() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*.qmd"), *(ROOT / "appendices").glob("*.qmd")]
+    folders = "appendices|assets|benchmarks|chapters|helpers|nbval-tolerance|render|reports|tests|tools"
+    named = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert {(page, path) for page, path in named if not (ROOT / path).exists()} == set()
