@@ -65,7 +65,7 @@ def _versions(versions: dict[str, str]) -> str:
 def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dict[str, Any]]) -> str:
     """The results of `make sweep`."""
     if found is None:
-        return "`make sweep SEEDS=100` has not been run yet."
+        return "`make sweep` has not been run yet."
     chance, one, wide = found["failed by chance"], found["one a run"], found["beyond 2"]
     rows = [
         ("runs that failed for another reason than distance", len(found["failed otherwise"]), "0"),

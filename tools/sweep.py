@@ -40,7 +40,7 @@ from tools.running import Run, rerun
 
 STATE = ROOT / "build" / "sweep.jsonl"
 REPORT = ROOT / "reports" / "sweep.json"
-STORED_FROM = 100
+STORED_FROM = 20
 LEVEL = 1e-3
 BEYOND = 2 * stats.norm.sf(Tolerance.sigmas)
 
