@@ -415,6 +415,20 @@ def test_everything_has_the_edges_of_the_text(new_page: NewPage, book: str, widt
     assert fits == (width >= 1280)
 
 
+BROKEN = """() => [...document.querySelectorAll("main .table code")].filter(
+  (code) => !/\\s/.test(code.innerText) && code.getClientRects().length > 1
+).map((code) => code.innerText)"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["chapters/02-catalogue", "appendices/notation"])
+def test_no_name_breaks_inside_a_table(new_page: NewPage, book: str, name: str, width: int) -> None:
+    page = new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{book}{name}.html")
+    assert page.locator("main .table code").count() > 5
+    assert page.evaluate(BROKEN) == []
+
+
 def test_a_note_stands_in_the_margin_and_the_outline_makes_room(new_page: NewPage, book: str) -> None:
     page = new_page(viewport={"width": 1440, "height": 900})
     page.goto(f"{book}chapters/01-general-idea.html")
