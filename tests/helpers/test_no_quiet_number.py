@@ -180,6 +180,8 @@ def test_means_of_any_quantities() -> None:
         assert ((found[name].mean - expected).abs() < 5 * found[name].standard_error).all()
     assert found["second"].n == 100_000
     assert found["second"].variance == pytest.approx(2.0, rel=0.1)
+    one, two = (estimate_means(moments, n, seed=SEED, chunk_size=1000) for n in (1000, 2000))
+    assert one["second"].mean != two["second"].mean  # the second chunk has samples of its own
     score = partial(ScoreFunction(td.Normal), torch.square, {"loc": 1.0, "scale": 1.0})
     one = estimate_means(score, 1000, seed=SEED)
     two = estimate_gradient(torch.square, ScoreFunction(td.Normal), {"loc": 1.0, "scale": 1.0}, 1000, seed=SEED)
@@ -217,6 +219,7 @@ def test_gradients_that_are_all_equal_have_no_error(size: float) -> None:
         (Pathwise(td.Normal), {"loc": torch.zeros(2000, 1), "scale": torch.ones(1, 2000)}, 4_000_000),
         (ScoreFunction(td.Normal), {"loc": torch.zeros(20, 1), "scale": torch.ones(1, 20)}, 400),
         (ScoreFunction(lambda w: td.Normal(torch.ones(50, 3) @ w, 1.0)), {"w": torch.ones(3)}, 50),
+        (ScoreFunction(lambda s: td.MultivariateNormal(torch.zeros(50), s * torch.eye(50))), {"s": 1.0}, 50),
         (LeaveOneOut(td.Normal, 8), {"loc": torch.zeros(20), "scale": 1.0}, 160),
         (QuasiMonteCarlo(ScoreFunction(td.Normal), 4096), {"loc": 0.0, "scale": 1.0}, 4096),
         (Antithetic(ScoreFunction(td.Normal)), {"loc": torch.zeros(3), "scale": 1.0}, 6),
