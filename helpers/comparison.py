@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimate import Estimate, moments_of, target_of
-from helpers.estimators.base import Estimator, Gradients, Objective, Params, WithParams, checked_params
+from helpers.estimators.base import TRYING, Estimator, Gradients, Objective, Params, WithParams, checked_params
 from helpers.randomness import generator_of
 from helpers.threads import one_core
 from helpers.validate import Number
@@ -218,7 +218,7 @@ def _call(
 
     def counted(*arguments: Any) -> Tensor:
         nonlocal evaluations
-        evaluations += len(arguments[0])
+        evaluations += 0 if TRYING.get() else len(arguments[0])
         return f(*arguments)
 
     watched = WithParams(counted) if isinstance(f, WithParams) else counted

@@ -164,7 +164,7 @@ class Compiled(Estimator):
         return self.estimator.numbers(params)
 
     def _noise(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Gradients, Tensor]:
-        """Checked parameters and the noise of the plain estimator, tried on two samples for the sake of its errors."""
+        """Checked parameters and the noise of the plain estimator, tried on four samples for the sake of its errors."""
         check_call(f, n, generator)
         if isinstance(f, WithParams):
             raise TypeError("f must be a function of z alone under Compiled, got a function of the parameters too")
@@ -174,7 +174,7 @@ class Compiled(Estimator):
             noise = self.estimator.noise(values, n, generator)
             before = torch.get_rng_state()
             try:
-                self._plain(f, noise[:2], values)
+                self._plain(f, noise[:4], values)
             except (TypeError, ValueError):
                 self._plain(f, noise, values)  # so that the message speaks of n samples
                 raise

@@ -1,14 +1,15 @@
 """The interface of all estimators of grad_phi E[f(z)], z ~ q_phi: check the call, draw noise, compute gradients.
 
 An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
-one number per sample, shape (n,). `params` maps the argument names of the sampler or distribution to numbers or
-tensors. The result maps each name to a tensor of shape (n, *param.shape) whose mean over the first axis is the
-estimate.
+one number per sample, shape (n,), each computed from its sample alone; to see this, it is called once more for two of
+them. `params` maps the argument names of the sampler or distribution to numbers or tensors. The result maps each name
+to a tensor of shape (n, *param.shape) whose mean over the first axis is the estimate.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ from helpers.validate import Number
 Objective = Callable[..., Tensor]
 Params = Mapping[str, Number]
 Gradients = dict[str, Tensor]
+
+# Whether f is called only to find out if it mixes samples, which `compare_estimators` must not count.
+TRYING: ContextVar[bool] = ContextVar("trying", default=False)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Estimator(ABC):
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
         """Per-sample gradients, a tensor of shape (n, *param.shape) for each name of `params`.
 
-        Raises TypeError or ValueError for bad arguments, or if f does not return n finite real numbers.
+        Raises TypeError or ValueError for bad arguments, or if f does not return n finite real numbers, each computed
+        from one sample.
         """
         check_call(f, n, generator)
         values = checked_params(params)
@@ -135,11 +140,60 @@ def checked_params(params: Params) -> Gradients:
         return {name: value.clone() if value.is_inference() else value.detach() for name, value in tensors}
 
 
-def objective(f: Objective, params: Gradients) -> Objective:
-    """f as a function of z alone, which checks its values and keeps the graph from z to them."""
+def objective(f: Objective, params: Params) -> Objective:
+    """f as a function of z alone, which checks its values and keeps the graph from z to them.
+
+    On the first call, f is tried on two of the samples alone, and ValueError is raised if it mixes samples.
+    """
     given = (lambda z: f(z, dict(params))) if isinstance(f, WithParams) else f
     dtype = next(iter(params.values())).dtype
-    return lambda z: values_of(given, z, dtype)
+    tried = False
+
+    def values(z: Tensor) -> Tensor:
+        nonlocal tried
+        found = values_of(given, z, dtype)
+        if not tried:
+            tried = True
+            _check_separate(given, z.detach(), found.detach(), dtype)
+        return found
+
+    return values
+
+
+def _check_separate(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype) -> None:
+    """Raise ValueError if the values of f for two samples change with the other samples.
+
+    An f that draws, or that takes no other number of samples, because it holds a row of data for each, is let pass.
+    """
+    k, middle = min(2, len(z) // 2), len(z) // 2
+    if k == 0:
+        return
+    two = slice(middle, middle + k)
+    again = lambda x: f(copy_for_f(x, dtype)).detach().to(dtype)  # noqa: E731
+    trying = TRYING.set(True)
+    try:
+        alone = again(z[two])
+        if not _apart(alone, values[two]):
+            return
+        if not torch.allclose(again(z[two]), alone, rtol=0, atol=0, equal_nan=True):  # f draws
+            return
+        others = z[middle].expand_as(z).clone()  # as many as before, because f may use their number or their places
+        others[two] = z[two]
+        mixed = _apart(again(others)[two], values[two])
+    except Exception:  # f may raise anything for samples or a number of them that it does not expect
+        return
+    finally:
+        TRYING.reset(trying)
+    if mixed:
+        raise ValueError(
+            "f must compute the value of each sample from that sample alone, but the values of two samples change with "
+            f"the other {len(z) - k}, as they do if f takes a mean over the first axis"
+        )
+
+
+def _apart(found: Tensor, values: Tensor) -> bool:
+    """Whether more than rounding separates the two; NaN and infinity count as separate from any finite value."""
+    return not ((found - values).abs() <= 1e-3 * values.abs()).all()
 
 
 def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:

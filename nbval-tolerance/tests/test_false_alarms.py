@@ -116,3 +116,25 @@ def test_the_factors_that_the_readme_gives_for_few_replicates() -> None:
         errors = draws.std(-1, ddof=1)
         alarms = np.sum(errors.max(0) > float(factor) * errors.min(0))
         assert alarms <= 40  # 20 are expected, and 40 is 4.5 standard deviations more
+
+
+def ranges(draws: np.ndarray) -> str:
+    """A line for each row of draws, with their median, smallest and largest."""
+    rows = np.stack([np.median(draws, -1), draws.min(-1), draws.max(-1)], -1)
+    return "\n".join(f"≈ {middle:.9f} ({low:.9f} to {high:.9f})" for middle, low, high in rows)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_ranges_of_a_few_runs_rarely_disagree(name: str) -> None:
+    """A right rate is refused with probability LEVEL at most."""
+    assert "with 4 runs at most one in 500" in README
+    assert "of 6 runs, at most one comparison in 10,000" in README
+    for n, stated in ((4, 1 / 500), (6, 1 / 10_000)):
+        draws = DISTRIBUTIONS[name]((2, 10_000, n))
+        assert at_least(len(disagreements(*map(ranges, draws))), 10_000, stated) > LEVEL
+
+
+def test_a_shift_of_six_standard_deviations_is_seen_by_the_ranges_of_six_runs() -> None:
+    draws = RNG.standard_normal((2, PAIRS, 6))
+    draws[1] += 6
+    assert len(disagreements(*map(ranges, draws))) > 0.7 * PAIRS

@@ -10,6 +10,7 @@ from scipy import stats
 from torch import Tensor
 from torch import distributions as td
 
+from helpers.estimators.base import TRYING
 from helpers.estimators.measure_valued import MeasureValued
 from tests.support.statistical import agrees, generator, has_law, has_variance, square
 
@@ -85,7 +86,7 @@ def double_sided_maxwell(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("coupled", [True, False])
 def test_the_halves_have_their_laws(coupled: bool) -> None:
     seen: list[Tensor] = []
-    watch = lambda z: seen.append(z.clone()) or z  # noqa: E731
+    watch = lambda z: z if TRYING.get() else seen.append(z.clone()) or z  # noqa: E731
     MeasureValued(td.Normal, coupled)(watch, {"loc": 0.0, "scale": 1.0}, 200_000, generator())
     MeasureValued(td.Exponential, coupled)(watch, {"rate": 1.0}, 200_000, generator())
     right, left, maxwell, normal, first, erlang = seen

@@ -1,8 +1,9 @@
 """What gave a wrong number and said nothing: each kind, over every estimator."""
 
+import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +18,7 @@ from helpers import SEED, Estimate, compare_estimators, estimate_gradient, estim
 from helpers.drawing import draw
 from helpers.estimate import CHUNK_SIZE, moments_of
 from helpers.estimators import Antithetic, LeaveOneOut, Pathwise, QuasiMonteCarlo, ScoreFunction
-from helpers.estimators.base import checked_params
+from helpers.estimators.base import WithParams, checked_params
 from helpers.estimators.binary import REBAR
 from helpers.estimators.bounds import PathwiseBound
 from helpers.estimators.categorical import AntitheticPair, LocalExpectation, WithoutReplacement
@@ -66,6 +67,61 @@ def test_the_generator_of_f_stays_its_own(estimator: Any, params: dict[str, Any]
     assert not torch.equal(before, torch.get_rng_state())  # f drew from torch's own
     estimator(sum_of_squares, params, 9, quiet)
     assert torch.equal(own.get_state(), quiet.get_state())
+
+
+# Functions of all samples whose values for any two samples change when the others do.
+FROM_ALL = {
+    "mean": lambda y: y - y.mean(),
+    "deviation": lambda y: y / y.std(),
+    "softmax": lambda y: y.softmax(0),
+}
+FROM_SOME = {
+    "first": lambda y: y + y[0],
+    "last": lambda y: y + y[-1],
+    "neighbour": lambda y: y + y.roll(1),
+    "sum of those before": lambda y: y.cumsum(0),
+    "place in order": lambda y: y * y.argsort().argsort(),
+}
+
+
+def refuses(estimator: Any, params: dict[str, Any], mix: Callable[[Tensor], Tensor]) -> None:
+    for f in (lambda z: mix(1 + control(z)), WithParams(lambda z, _: mix(1 + control(z)))):
+        with pytest.raises(ValueError, match="f must compute the value of each sample from that sample alone"):
+            estimator(f, params, 40, generator())
+
+
+@pytest.mark.parametrize("mix", FROM_ALL.values(), ids=FROM_ALL)
+@pytest.mark.parametrize(("estimator", "params"), CASES)
+def test_an_f_that_mixes_samples_is_refused(
+    estimator: Any, params: dict[str, Any], mix: Callable[[Tensor], Tensor]
+) -> None:
+    refuses(estimator, params, mix)
+
+
+@pytest.mark.parametrize("mix", FROM_SOME.values(), ids=FROM_SOME)
+def test_an_f_that_uses_some_other_sample_is_refused(mix: Callable[[Tensor], Tensor]) -> None:
+    refuses(Pathwise(normal), {"mu": 1.0, "sigma": 1.0}, mix)
+    refuses(ScoreFunction(td.Normal), {"loc": 1.0, "scale": 1.0}, mix)
+
+
+CALLS = itertools.count()
+
+# Functions that compute each value from one sample, whatever their number of samples, their noise and their memory.
+SEPARATE = {
+    "rows": lambda y: y * torch.arange(40),
+    "first rows": lambda y: y * torch.arange(1000)[: len(y)],
+    "number of samples": lambda y: y / len(y),
+    "noise": lambda y: y + torch.rand(len(y)),
+    "the same noise": lambda y: y + torch.rand(len(y), generator=generator()),
+    "calls": lambda y: y + next(CALLS),
+}
+
+
+@pytest.mark.parametrize("own", SEPARATE.values(), ids=SEPARATE)
+def test_an_f_that_does_not_mix_samples_is_not_refused(own: Callable[[Tensor], Tensor]) -> None:
+    for estimator in (Pathwise(normal), ScoreFunction(td.Normal)):
+        names = ("mu", "sigma") if isinstance(estimator, Pathwise) else ("loc", "scale")
+        assert estimator(lambda z: own(1 + z**2), dict.fromkeys(names, 1.0), 40, generator())
 
 
 def one(z: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ _START = r"(?<![\w.])(?<![0-9],)(?<!±)(?<!±\s)(?<!\+/-)(?<!\+/-\s)"
 _END = r"(?!\w|[.,][0-9])"
 _SECONDS = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}  # micro sign and Greek letter
 _COMPARABLE = re.compile(
-    rf"≈{_SPACE}(?P<rough>{_NUMBER}){_END}(?!{_SPACE}{_PLUS_MINUS})(?:{_SPACE}(?P<unit>{'|'.join(_SECONDS)})(?!\w))?"
+    rf"≈{_SPACE}(?P<rough>{_NUMBER}){_END}(?!{_SPACE}{_PLUS_MINUS})"
+    rf"(?:{_SPACE}\((?P<low>{_NUMBER}){_SPACE}to{_SPACE}(?P<high>{_NUMBER})\)|{_SPACE}(?P<unit>{'|'.join(_SECONDS)})(?!\w))?"
     rf"|{_START}(?P<mean>{_NUMBER}){_SPACE}{_PLUS_MINUS}{_SPACE}(?P<error>{_NUMBER})"
     rf"(?P<chain>(?:{_SPACE}{_PLUS_MINUS}{_SPACE}{_NUMBER})*+){_END}(?!{_SPACE}{_PLUS_MINUS})"
     rf"|(?:(?<![^\s|,;])|(?<=\s\())z{_SPACE}={_SPACE}"
@@ -31,7 +32,8 @@ _NONFINITE = re.compile(rf"(?<![\w.]){_SIGN}?(?:nan|inf(?:inity)?)(?!\w)", re.IG
 
 @dataclass(frozen=True)
 class Number:
-    """A number to compare: an "estimate" with its standard error, a "z" score, or a "rough" figure (times in seconds).
+    """A number to compare: an "estimate" with its standard error, a "z" score, a "rough" figure (times in seconds), or
+    a "range" from `low` to `high` of several runs.
 
     `rounding` and `error_rounding` are half a unit of the last digit of each, 0 for one without decimals and exponent.
     """
@@ -41,6 +43,8 @@ class Number:
     error: float = 0.0
     rounding: float = 0.0
     error_rounding: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def _gap(line: str, start: int, end: int) -> int:
 def _number(match: re.Match[str], power: str) -> Number:
     if match["z"]:
         return Number("z", _value(match["z"]))
+    if match["low"]:
+        return Number("range", _value(match["rough"]), low=_value(match["low"]), high=_value(match["high"]))
     if match["rough"]:
         return Number("rough", _value(match["rough"]) * _SECONDS.get(match["unit"], 1.0))
     mean, error = match["mean"] + power, match["error"] + power

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from nbval_tolerance.grammar import Number, Token, shows_nonfinite, tokens
 
 ROUNDING = 1 + 1e-9  # what floating point may add to a distance that is allowed exactly
+GAP = 0.5  # between two ranges, as a fraction of the sum of their widths
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _alike(old: Token, new: Token) -> bool:
 
 
 def _number_reasons(old: list[Token], new: list[Token], tolerance: Tolerance) -> list[_Reason]:
-    rules = {"z": _z_reason, "estimate": _estimate_reason, "rough": _rough_reason}
+    rules = {"z": _z_reason, "estimate": _estimate_reason, "rough": _rough_reason, "range": _range_reason}
     pairs = ((a.number, b.number) for a, b in zip(old, new, strict=True) if a.number and b.number)
     return [reason for a, b in pairs if (reason := rules[a.kind](a, b, tolerance))]
 
@@ -175,4 +176,16 @@ def _rough_reason(old: Number, new: Number, tolerance: Tolerance) -> _Reason | N
         return _Reason(f"{shown}: not finite and positive")
     if max(old.value, new.value) > tolerance.rough_factor * min(old.value, new.value):
         return _Reason(f"{shown}: more than a factor {tolerance.rough_factor:g} apart")
+    return None
+
+
+def _range_reason(old: Number, new: Number, _: Tolerance) -> _Reason | None:
+    shown = f"stored {old.low:g} to {old.high:g}, now {new.low:g} to {new.high:g}"
+    if not all(math.isfinite(x) for n in (old, new) for x in (n.low, n.value, n.high)):
+        return _Reason(f"{shown}: not finite")
+    if not all(n.low <= n.value <= n.high for n in (old, new)):
+        return _Reason(f"{shown}: a value is outside its own range")
+    gap, widths = max(new.low - old.high, old.low - new.high), old.high - old.low + new.high - new.low
+    if gap > GAP * widths * ROUNDING:
+        return _Reason(f"{shown}:\n  the gap between the ranges is over half the sum of their widths")
     return None
