@@ -62,6 +62,16 @@ def test_a_time_that_changed_alone_is_not_stored_anew(folder: Path) -> None:
     assert "≈ 3 ms" in path.read_text(), "the time was taken with older code"
 
 
+def test_the_time_of_a_run_that_shared_the_machine_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, found = chapter(folder, "1"), []
+    monkeypatch.setattr(execute, "run", lambda path, seed: (nbformat.read(path, as_version=4), times.pop(0)))
+    times = [100.0, 80.0, 30.0, 25.0, 200.0]
+    while times:
+        execute.execute(path)
+        found.append(execute.recorded()["01-one"]["seconds"])
+    assert found == [100, 100, 30, 30, 30]
+
+
 def test_a_number_that_changed_is_stored_with_the_times_of_its_run(folder: Path) -> None:
     path = chapter(folder, "print('≈ 2 ms')\nprint('1.0 ± 0.1')")
     execute.execute(path)
