@@ -35,7 +35,7 @@ MATHS = r"(?P<display>\$\$.*?\$\$)(?: *\{#(?P<equation>eq-[\w-]+)\})?|(?P<maths>
 MARKUP = re.compile(
     rf"{CODE}|{MATHS}"
     r"|^: (?P<caption>(?:(?!\n\n).)+?) *\{#(?P<table>tbl-[\w-]+)\} *$"
-    r"|\[(?P<group>@[\w-]+(?:; *@[\w-]+)*)\]"
+    r"|\[(?P<group>@[\w-]+(?:;\s*@[\w-]+)*)\]"
     r"|(?<![\w@])@(?P<key>\w[\w-]*)"
     r"|\[\^(?P<note>[\w-]+)\](?P<definition>:)?"
     r"| *\{#(?P<dropped>[\w-]+)\}"
