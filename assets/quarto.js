@@ -68,10 +68,15 @@
   }
 
   // A wide table scrolls in a box of its own
-  for (const table of $$("main table")) {
+  for (const table of $$("main table:not(.explore-numbers)")) {
     const box = table.parentElement;
-    if (box.matches("[aria-describedby]")) box.classList.add("float-content");
-    else table.replaceWith(make("div", { className: "float-content" }, table.cloneNode(true)));
+    if (box.matches("[aria-describedby]")) {
+      box.classList.add("float-content");
+      continue;
+    }
+    const around = make("div", { className: "float-content" });
+    table.before(around);
+    around.append(table);
   }
 
   const BOXES = { Code: ":is(pre, div.sourceCode)", Table: ".float-content", Formula: ".katex-display" }; // that scroll

@@ -29,6 +29,18 @@
       }
     });
     dark.addEventListener("change", show);
+    // the choice may have changed in another tab, or on a page from which the reader comes back to this one; a browser
+    // may also give the menu the value it had
+    const follow = () => {
+      try {
+        menu.value = localStorage.getItem("mode") || "auto";
+      } catch {
+        return;
+      }
+      show();
+    };
+    addEventListener("storage", ({ key }) => key === "mode" && follow());
+    addEventListener("pageshow", follow);
   }
 
   // The contents, behind a button on a narrow screen
@@ -49,6 +61,8 @@
     addEventListener("focusin", ({ target }) => {
       if (contents.classList.contains("show") && !contents.contains(target) && target !== button) set(false);
     });
+    addEventListener("pagehide", () => set(false)); // a page that is kept for Back must not come back covered
+    matchMedia("(max-width: 820px)").addEventListener("change", () => set(false));
     const current = contents.querySelector("[aria-current]");
     if (current) contents.scrollTop = Math.max(0, current.offsetTop - contents.clientHeight / 2);
   }
@@ -116,7 +130,8 @@
       if (!index) return;
       const query = input.value.trim();
       const found = query ? search(query) : [];
-      count.textContent = !query ? "" : found.length ? `${found.length} sections` : "Nothing was found.";
+      const sections = found.length > FOUND ? `The first ${FOUND} of ${found.length} sections` : found.length === 1 ? "1 section" : `${found.length} sections`;
+      count.textContent = !query ? "" : found.length ? sections : "Nothing was found.";
       list.replaceChildren(
         ...found.slice(0, FOUND).map((hit) => {
           const words = hit.terms.filter((word) => word.length > 1);
@@ -129,15 +144,21 @@
       );
     }
     function open() {
+      if ($("#quarto-sidebar.show")) $(".quarto-btn-toggle").focus(); // where the focus returns to must not disappear
       if (!dialog.open) dialog.showModal();
       input.select();
-      loading ??= prepare();
+      loading ??= prepare().catch(() => {
+        loading = undefined;
+        count.textContent = "The search could not be loaded. Close it and open it again.";
+      });
     }
     $(".open-search").addEventListener("click", open);
     dialog.querySelector(".close-search").addEventListener("click", () => dialog.close());
     input.addEventListener("input", find);
     list.addEventListener("click", (event) => event.target.closest("a") && dialog.close());
-    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    let pressed; // a drag that ends outside is no click there
+    dialog.addEventListener("pointerdown", ({ target }) => (pressed = target));
+    dialog.addEventListener("click", ({ target }) => target === dialog && pressed === dialog && dialog.close());
     dialog.addEventListener("keydown", (event) => {
       const links = [...list.querySelectorAll("a")];
       const at = links.indexOf(document.activeElement);
@@ -158,8 +179,12 @@
   for (const code of $$("main div.sourceCode")) {
     const button = make("button", { type: "button", className: "code-copy-button", textContent: "Copy" });
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(code.querySelector("pre").innerText);
-      button.textContent = "Copied";
+      try {
+        await navigator.clipboard.writeText(code.querySelector("pre").innerText);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Not copied"; // refused, or a page without https
+      }
       setTimeout(() => (button.textContent = "Copy"), 1500);
     });
     code.append(button);
@@ -215,14 +240,20 @@
   {
     const links = $$("#TOC a");
     const headings = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
-    const BELOW_HEADER = 170; // px: a little more than where a link puts its heading
-    const hash = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const BELOW_HEADER = 10.6; // rem: a little more than where a link puts its heading
+    const hash = () => {
+      try {
+        return document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      } catch {
+        return null; // an address that is no text
+      }
+    };
     let isWaiting = false;
     let jumpedTo = hash(); // a link's target near the end of a page cannot come to its top; it is where the reader is
     const mark = () => {
       isWaiting = false;
       const isAtEnd = scrollY > 0 && scrollY + innerHeight >= html.scrollHeight - 2;
-      const line = isAtEnd ? innerHeight : BELOW_HEADER;
+      const line = isAtEnd ? innerHeight : BELOW_HEADER * parseFloat(getComputedStyle(html).fontSize);
       const above = headings.findLastIndex((heading) => heading && heading.getBoundingClientRect().top <= line);
       const at = isAtEnd && headings.includes(jumpedTo) ? headings.indexOf(jumpedTo) : above;
       links.forEach((link, i) => {
@@ -261,23 +292,26 @@
     const notes = $$("main .column-margin");
     const covering = new Set();
     let watcher;
-    const watch = ([{ contentRect }]) => {
+    const watch = () => {
       watcher?.disconnect();
       covering.clear();
-      const below = Math.max(0, innerHeight - sidebar.offsetTop - contentRect.bottom);
+      const below = Math.max(0, innerHeight - parseFloat(getComputedStyle(sidebar).top) - sidebar.clientHeight);
       watcher = new IntersectionObserver((entries) => {
         for (const { target, isIntersecting } of entries) covering[isIntersecting ? "add" : "delete"](target);
         $("#TOC").classList.toggle("is-covered", covering.size > 0);
       }, { rootMargin: `0px 0px -${below}px` });
       notes.forEach((note) => watcher.observe(note));
     };
-    if (notes.length && $("#TOC")) new ResizeObserver(watch).observe(sidebar);
+    if (notes.length && $("#TOC")) {
+      new ResizeObserver(watch).observe(sidebar);
+      addEventListener("resize", watch);
+    }
   }
 
   // Arrow keys turn pages
   addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
-    if ($("dialog[open]") || event.target.matches?.("input, select, textarea, [role=tab], [tabindex='0']")) return;
+    if ($("dialog[open]") || event.target.closest?.("input, select, textarea, [role=tab], [tabindex='0'], .explore-body")) return;
     const link = { ArrowLeft: $("[rel=prev]"), ArrowRight: $("[rel=next]") }[event.key];
     if (link) location.href = link.href;
   });

@@ -38,7 +38,7 @@ export default function bent(element) {
   function update() {
     const { p, a } = state;
     const { mean, error } = estimate(noise.map((u) => bentSlope(u < p ? 1 : 0, a)));
-    now = { mean, error, limit: straightThroughLimit(p, a) };
+    now = { mean, error, limit: Math.round(straightThroughLimit(p, a) * 1e9) / 1e9 }; // 0 must be 0
     const verdict =
       now.limit === EXACT ? "Straight-through is exact here."
       : now.limit < 0 ? "Straight-through has the wrong sign: descent would climb."

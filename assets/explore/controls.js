@@ -66,17 +66,17 @@ export function steering(parent, state, update) {
 }
 
 /**
- * A button that starts a motion and stops it. `start()` prepares it, and `frame(ms)` shows its state so long after the
+ * A button that starts a motion and stops it, then with the name `halt`. `start()` prepares it, and `frame(ms)` shows its state so long after the
  * start, and returns whether it goes on. With less motion asked for, only the end is shown, `frame(Infinity)`.
  */
-export function player(parent, name, { start = () => {}, frame }) {
+export function player(parent, name, { start = () => {}, frame, halt = "Pause" }) {
   let running = 0;
   const pressed = button(parent, name, () => {
     if (running) return stop();
     start();
     if (isStill()) return void frame(Infinity);
     const began = performance.now();
-    pressed.text("Pause");
+    pressed.text(halt);
     running = requestAnimationFrame(function next(now) {
       if (frame(Math.max(0, now - began))) running = requestAnimationFrame(next);
       else stop();

@@ -15,6 +15,12 @@ const DECODER = {
   pixels: { weights: real(PIXEL_WEIGHTS), bias: real(PIXEL_BIAS) },
 };
 const CODED = LABELS.map((digit, i) => ({ digit, z: [CODES[2 * i] / SCALE, CODES[2 * i + 1] / SCALE] }));
+const onGrid = (z) => z.map((x) => Math.min(2.5, Math.max(-2.5, Math.round(x / STEP) * STEP)));
+const nearest = (place) => {
+  const distance = ({ z }) => Math.hypot(z[0] - place[0], z[1] - place[1]);
+  return CODED.reduce((best, one) => (distance(one) < distance(best) ? one : best));
+};
+const OFFERED = CODED.filter(({ digit, z }) => nearest(onGrid(z)).digit === digit); // the sliders cannot show every code
 
 export default function latent(element) {
   const state = { z: [-0.5, 0.5], next: 0 };
@@ -44,7 +50,7 @@ export default function latent(element) {
     });
   const sliders = [axis(0, "z₁", "z 1"), axis(1, "z₂", "z 2")];
   button(panel, "Code of a picture", () => {
-    const { z } = CODED[state.next % CODED.length];
+    const { z } = OFFERED[state.next % OFFERED.length];
     state.next += 1;
     move(...z);
   });
@@ -53,20 +59,15 @@ export default function latent(element) {
   update();
 
   function move(...z) {
-    state.z = z.map((x) => Math.min(2.5, Math.max(-2.5, Math.round(x / STEP) * STEP)));
+    state.z = onGrid(z);
     state.z.forEach((x, i) => sliders[i].set(x));
     update();
-  }
-
-  function nearest() {
-    const distance = ({ z }) => Math.hypot(z[0] - state.z[0], z[1] - state.z[1]);
-    return CODED.reduce((best, one) => (distance(one) < distance(best) ? one : best));
   }
 
   function update() {
     pixels = decode(DECODER, state.z);
     const on = pixels.reduce((sum, p) => sum + p);
-    const text = `At z = (${state.z.map((x) => fixed(x, 2)).join(", ")}) the decoder expects ${fixed(on, 1)} of 64 pixels to be on. The nearest code is that of a ${nearest().digit}.`;
+    const text = `At z = (${state.z.map((x) => fixed(x, 2)).join(", ")}) the decoder expects ${fixed(on, 1)} of 64 pixels to be on. The nearest code is that of a ${nearest(state.z).digit}.`;
     words.text(text);
     spoken.say(text);
     plane.update();
@@ -88,7 +89,7 @@ export default function latent(element) {
   }
 
   function describePicture() {
-    return `A picture of ${SIDE} by ${SIDE} pixels, each as dark as the decoder's probability that it is on.`;
+    return `A picture of ${SIDE} by ${SIDE} pixels. The more likely it is that a pixel is on, the stronger is its colour.`;
   }
 
   function drawPicture(svg, width) {

@@ -107,13 +107,15 @@ export function draggable(svg, group, move) {
   // touch-action does not reach into an SVG in every browser; without this a finger would scroll the page
   group.on("touchstart", (event) => event.preventDefault(), { passive: false });
   group.on("pointerdown", (event) => {
+    if (event.button || !event.isPrimary) return;
     event.preventDefault();
     svg.node().setPointerCapture(event.pointerId);
     svg.on("pointermove", (moved) => {
       const box = svg.node().getBoundingClientRect();
       move([moved.clientX - box.left, moved.clientY - box.top]);
     });
-    svg.on("pointerup pointercancel", () => svg.on("pointermove pointerup pointercancel", null));
+    const ends = "pointerup pointercancel lostpointercapture";
+    svg.on(ends, () => svg.on(`pointermove ${ends}`, null));
   });
 }
 
@@ -135,12 +137,16 @@ export function numbers(parent, caption, columns, rows) {
   return { set: (texts) => cells.forEach((line, i) => line.forEach((cell, j) => cell.text(texts[i][j]))) };
 }
 
-/** A summary that a screen reader speaks once nothing changes any more. */
+/** A summary that a screen reader speaks once nothing changes any more. Its first text is there before it can speak. */
 export function summary(parent) {
   const place = parent.append("p").attr("class", "explore-hidden").attr("role", "status");
   let timer;
   return {
     say(text) {
+      if (timer === undefined) {
+        timer = 0;
+        return void place.text(text);
+      }
       clearTimeout(timer);
       timer = setTimeout(() => place.text(text), PAUSE);
     },

@@ -31,6 +31,7 @@ export default function race(element) {
   const runs = (count, takes) => {
     let counted = 0;
     return {
+      halt: "Stop", // the next press starts new races
       start() {
         stop();
         counted = 0;

@@ -600,6 +600,39 @@ def test_a_point_of_the_latent_plane_is_decoded(page: Page, opened: Open) -> Non
 # Chapter 6 ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_limit_of_zero_has_no_sign(opened: Open) -> None:
+    figure = opened("bent")
+    slider(figure, "bend").fill("-1.25")
+    slider(figure, "probability p").fill("0.9")
+    expect(figure.locator(".explore-step")).to_contain_text("converges to 0 here")
+
+
+def test_only_the_main_button_drags(page: Page, opened: Open) -> None:
+    figure = opened("latent")
+    at = figure.locator("[data-handle=z]").bounding_box()
+    before = figure.locator(".explore-step").inner_text()
+    assert at
+    page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+    page.mouse.down(button="right")
+    page.mouse.move(at["x"] + 80, at["y"] + 40)
+    page.mouse.up(button="right")
+    assert figure.locator(".explore-step").inner_text() == before
+
+
+def test_the_races_stop_and_start_anew(page: Page, opened: Open) -> None:
+    page.clock.install()
+    figure = opened("race")
+    figure.get_by_role("button", name="Forty races").click()
+    page.clock.run_for(300)
+    figure.get_by_role("button", name="Stop").click()
+    expect(figure.get_by_role("button", name="Forty races")).to_be_visible()
+
+
+def test_a_figure_has_its_summary_before_it_may_speak(page: Page, opened: Open) -> None:
+    page.clock.install()  # no timer of the page ends
+    assert opened("temperature").get_by_role("status").inner_text()
+
+
 @pytest.mark.parametrize(
     ("a", "p", "said"), [(1, 0.25, "converges to 0.500"), (4, 0.25, "wrong sign"), (4, 0.5, "exact")]
 )
