@@ -171,7 +171,10 @@ def _calls(
 
 def _built(candidate: Candidate) -> Callable[..., Gradients]:
     """The estimator, which is built first if it was given as a function without arguments."""
-    return candidate if isinstance(candidate, Estimator) or signature(candidate).parameters else candidate()
+    if isinstance(candidate, Estimator):
+        return candidate
+    needed = [p for p in signature(candidate).parameters.values() if p.default is p.empty]
+    return candidate if needed else candidate()
 
 
 def _reason(error: Exception) -> str:

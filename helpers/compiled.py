@@ -40,6 +40,7 @@ class _Problem:
     estimator: Pathwise | ScoreFunction
     f: Objective
     params: Gradients
+    dtype: torch.dtype  # in which f sees samples and returns values
     arguments: dict[str, Any]  # of a sampler, checked
     dims: dict[str, int]  # axes of each parameter of a distribution that belong to one sample
 
@@ -56,8 +57,7 @@ class _Problem:
         if isinstance(estimator, Pathwise):
             z = reparametrization_of(estimator.sampler).at(noise, **(self.arguments | copies))
             return self.f(z.clone()).to(z.dtype)
-        dtype = next(iter(self.params.values())).dtype
-        weights = self.f(copy_for_f(noise, dtype)).detach().to(dtype)
+        weights = self.f(copy_for_f(noise, self.dtype)).detach().to(self.dtype)
         if estimator.baseline is not None:
             weights = weights - estimator.baseline
         log_density = estimator.distribution(**copies, validate_args=False).log_prob(noise)
@@ -125,7 +125,7 @@ class Compiled(Estimator):
             gradients, total = self._run(_gradients, f, noise, values)
             if not total.isfinite():
                 return self._plain(f, noise, values)
-        return gradients
+        return {name: g.to(values[name].dtype) for name, g in gradients.items()}
 
     def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
         """What `estimate_gradient` adds up, in the same pass: no gradients are kept."""
@@ -187,9 +187,11 @@ class Compiled(Estimator):
 
     def _run(self, function: Callable[..., Any], f: Objective, noise: Tensor, params: Gradients) -> Any:
         path = isinstance(self.estimator, Pathwise)
+        dtype = next(iter(params.values())).dtype
         arguments = reparametrization_of(self.estimator.sampler).checked(**params) if path else {}
         dims = {} if path else families.event_dims(self.estimator.distribution, params)
-        problem = _Problem(self.estimator, f, params, arguments, dims)
+        wide = params if path else families.widened(self.estimator.distribution, params)
+        problem = _Problem(self.estimator, f, wide, dtype, arguments, dims)
         try:
             with torch.no_grad():
                 return _compiled(function)(problem, noise)

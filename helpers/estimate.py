@@ -76,7 +76,7 @@ class Estimate:
         """The estimate minus a known value, with the same standard error, so `estimate - exact` estimates a bias."""
         if isinstance(value, Estimate):
             raise TypeError("value must be a known number or tensor, got an Estimate, which has an error of its own")
-        return Estimate(self.mean - torch.as_tensor(value, dtype=torch.float64), self.variance, self.n)
+        return Estimate(self.mean - target_of("value", value, self.mean.shape), self.variance, self.n)
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)

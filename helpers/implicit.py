@@ -15,10 +15,12 @@ from torch import Generator, Tensor
 from torch.distributions import (
     Beta,
     Chi2,
+    ContinuousBernoulli,
     Dirichlet,
     Distribution,
     FisherSnedecor,
     Gamma,
+    GeneralizedPareto,
     Independent,
     StudentT,
     VonMises,
@@ -144,13 +146,27 @@ def rsample(
         return q
 
     q = at(at_least_float32(narrow))
-    by_gamma = isinstance(q.base_dist if isinstance(q, Independent) else q, BY_GAMMA)
-    if by_gamma:
+    if by_gamma := isinstance(_base(q), BY_GAMMA):
         q = at(torch.float64)
-        _within_limits(q.base_dist if isinstance(q, Independent) else q)
+        _within_limits(_base(q))
+    _check_path(_base(q))
     with drawing_from(generator):
         z = q.rsample(torch.Size(sample_shape))
     return (_FirstDerivativeOnly.apply(z) if by_gamma else z).to(narrow)
+
+
+def _base(q: Distribution) -> Distribution:
+    return q.base_dist if isinstance(q, Independent) else q
+
+
+def _check_path(q: Distribution) -> None:
+    """Raise ValueError where torch's samples do not depend on a parameter of which their distribution is a function."""
+    if isinstance(q, ContinuousBernoulli) and ((q.probs - 0.5).abs() <= 0.001).any():
+        raise ValueError(
+            "probs of ContinuousBernoulli must be outside [0.499, 0.501], where torch's rsample drops them"
+        )
+    if isinstance(q, GeneralizedPareto) and (q.concentration.abs() <= 1e-8).any():
+        raise ValueError("concentration of GeneralizedPareto must not be 0, where torch's rsample drops it")
 
 
 def _phi(x: Tensor) -> Tensor:

@@ -64,6 +64,8 @@ def estimate_gradient(
     """
     validate.instance("f", f, Callable, "a function")
     validate.instance("estimator", estimator, Callable, "a function")
+    if isinstance(estimator, type):
+        raise TypeError(f"estimator must be an estimator, not its class: {estimator.__name__}(...)")
     n, values = validate.integer("n", n, 2), checked_params(params)
     device, ours = next(iter(values.values())).device, isinstance(estimator, Estimator)
     with plain_torch(device):

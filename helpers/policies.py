@@ -20,8 +20,8 @@ def returns_to_go(rewards: Tensor, gamma: float = 1.0) -> Tensor:
     Source: Sutton et al. 2000; Williams 1992.
     """
     rewards = _along_an_axis("rewards", rewards, 1)
-    (discount,) = validate.tensors(gamma=gamma)
-    validate.probability("gamma", discount)
+    gamma = _number("gamma", gamma)
+    validate.probability("gamma", torch.tensor(gamma))
     returns = rewards.clone()
     for t in range(rewards.shape[-1] - 2, -1, -1):
         returns[..., t] += gamma * returns[..., t + 1]
@@ -37,7 +37,7 @@ def leave_one_out(rewards: Tensor) -> Tensor:
     """
     rewards = _along_an_axis("rewards", rewards, 2)
     k = rewards.shape[-1]
-    return (rewards - rewards.mean(-1, keepdim=True)) * (k / (k - 1))
+    return _centred(rewards) * (k / (k - 1))
 
 
 def group_normalized(rewards: Tensor, eps: float = 1e-4) -> Tensor:
@@ -49,9 +49,10 @@ def group_normalized(rewards: Tensor, eps: float = 1e-4) -> Tensor:
     direction changes as well. Raises TypeError or ValueError for other arguments. Source: Shao et al. 2024.
     """
     rewards = _along_an_axis("rewards", rewards, 2)
-    (floor,) = validate.tensors(eps=eps)
-    validate.positive("eps", floor)
-    return (rewards - rewards.mean(-1, keepdim=True)) / (rewards.std(-1, keepdim=True) + eps)
+    eps = _number("eps", eps)
+    validate.positive("eps", torch.tensor(eps))
+    centred = _centred(rewards)
+    return centred / (centred.std(-1, keepdim=True) + eps)
 
 
 def clipped_objective(log_ratio: Tensor, advantage: Tensor, clip: float = 0.2) -> Tensor:
@@ -69,8 +70,8 @@ def clipped_objective(log_ratio: Tensor, advantage: Tensor, clip: float = 0.2) -
         shapes = f"{tuple(log_ratio.shape)}, got {tuple(advantage.shape)}"
         raise ValueError(f"advantage must have as many axes as log_ratio, shape {shapes}")
     validate.broadcast({"log_ratio": log_ratio.shape, "advantage": advantage.shape})
-    (width,) = validate.tensors(clip=clip)
-    validate.within("clip", width, 0.0, 1.0, "in (0, 1)")
+    clip = _number("clip", clip)
+    validate.within("clip", torch.tensor(clip), 0.0, 1.0, "in (0, 1)")
     largest = math.log(torch.finfo(log_ratio.dtype).max)
     validate.within("log_ratio", log_ratio, -math.inf, largest, f"below {largest:.4g}, where exp overflows")
     ratio, advantage = log_ratio.exp(), advantage.detach()
@@ -95,6 +96,20 @@ def kl_estimates(log_q: Tensor, log_p: Tensor) -> dict[str, Tensor]:
     largest = math.log(torch.finfo(log_r.dtype).max)
     validate.within("log_p - log_q", log_r, -math.inf, largest, f"below {largest:.4g}, where exp overflows")
     return {"k1": -log_r, "k2": log_r**2 / 2, "k3": torch.expm1(log_r) - log_r}
+
+
+def _centred(rewards: Tensor) -> Tensor:
+    """The rewards minus their mean, exactly 0 if all are equal: the first is subtracted before the mean is rounded."""
+    shifted = rewards - rewards[..., :1]
+    return shifted - shifted.mean(-1, keepdim=True)
+
+
+def _number(name: str, value: float | Tensor) -> float:
+    """The number; TypeError or ValueError unless it is one finite real number."""
+    (tensor,) = validate.tensors(**{name: value})
+    if tensor.dim() > 0:
+        raise ValueError(f"{name} must be one number, got shape {tuple(tensor.shape)}")
+    return tensor.item()
 
 
 def _tensor(name: str, value: object) -> None:

@@ -130,6 +130,7 @@ def classes(name: str, logits: Tensor) -> None:
 
 
 def same_names(name: str, value: Mapping[str, object], expected: Mapping[str, object]) -> None:
-    """Raise ValueError unless the mapping `value` has the keys of `expected`."""
+    """Raise TypeError or ValueError unless `value` is a mapping with the keys of `expected`."""
+    instance(name, value, Mapping, "a mapping of names to values")
     if set(value) != set(expected):
         raise ValueError(f"{name} must have the names {sorted(expected)}, got {sorted(value)}")

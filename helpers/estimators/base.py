@@ -8,9 +8,10 @@ to a tensor of shape (n, *param.shape) whose mean over the first axis is the est
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -140,10 +141,11 @@ def checked_params(params: Params) -> Gradients:
         return {name: value.clone() if value.is_inference() else value.detach() for name, value in tensors}
 
 
-def objective(f: Objective, params: Params) -> Objective:
+def objective(f: Objective, params: Params, name: str = "f") -> Objective:
     """f as a function of z alone, which checks its values and keeps the graph from z to them.
 
-    On the first call, f is tried on two of the samples alone, and ValueError is raised if it mixes samples.
+    On the first call, f is tried on two of the samples alone, and ValueError is raised if it mixes samples. Errors call
+    f by `name`.
     """
     given = (lambda z: f(z, dict(params))) if isinstance(f, WithParams) else f
     dtype = next(iter(params.values())).dtype
@@ -151,16 +153,16 @@ def objective(f: Objective, params: Params) -> Objective:
 
     def values(z: Tensor) -> Tensor:
         nonlocal tried
-        found = values_of(given, z, dtype)
+        found = values_of(given, z, dtype, name)
         if not tried:
             tried = True
-            _check_separate(given, z.detach(), found.detach(), dtype)
+            _check_separate(given, z.detach(), found.detach(), dtype, name)
         return found
 
     return values
 
 
-def _check_separate(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype) -> None:
+def _check_separate(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype, name: str) -> None:
     """Raise ValueError if the values of f for two samples change with the other samples.
 
     An f that draws, or that takes no other number of samples, because it holds a row of data for each, is let pass.
@@ -169,34 +171,36 @@ def _check_separate(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype)
     if k == 0:
         return
     two = slice(middle, middle + k)
+    rounding = 8 * torch.finfo(dtype).eps * values[two].abs()
+    near = rounding + 1e-3 * values.std()  # and little of what tells the values apart
     again = lambda x: f(copy_for_f(x, dtype)).detach().to(dtype)  # noqa: E731
     trying = TRYING.set(True)
     try:
         alone = again(z[two])
-        if not _apart(alone, values[two]):
+        if not _apart(alone, values[two], near):
             return
         if not torch.allclose(again(z[two]), alone, rtol=0, atol=0, equal_nan=True):  # f draws
             return
         others = z[middle].expand_as(z).clone()  # as many as before, because f may use their number or their places
         others[two] = z[two]
-        mixed = _apart(again(others)[two], values[two])
+        mixed = _apart(again(others)[two], values[two], near)
     except Exception:  # f may raise anything for samples or a number of them that it does not expect
         return
     finally:
         TRYING.reset(trying)
     if mixed:
         raise ValueError(
-            "f must compute the value of each sample from that sample alone, but the values of two samples change with "
-            f"the other {len(z) - k}, as they do if f takes a mean over the first axis"
+            f"{name} must compute the value of each sample from that sample alone, but the values of two samples "
+            f"change with the other {len(z) - k}, as they do if {name} takes a mean over the first axis"
         )
 
 
-def _apart(found: Tensor, values: Tensor) -> bool:
-    """Whether more than rounding separates the two; NaN and infinity count as separate from any finite value."""
-    return not ((found - values).abs() <= 1e-3 * values.abs()).all()
+def _apart(found: Tensor, values: Tensor, near: Tensor) -> bool:
+    """Whether the two are not near one another; NaN and infinity are near no finite value."""
+    return not ((found - values).abs() <= near).all()
 
 
-def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
+def values_of(f: Objective, z: Tensor, dtype: torch.dtype, name: str = "f") -> Tensor:
     """The values of f in the dtype of the parameters, at a copy of z that f may write into.
 
     Raises TypeError or ValueError unless f returns one finite real number per sample.
@@ -205,14 +209,14 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype) -> Tensor:
     values = f(copy_for_f(z, dtype))
     if not isinstance(values, Tensor) or values.shape != (n,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"f must return one number per sample, a tensor of shape ({n},), got {got}")
+        raise ValueError(f"{name} must return one number per sample, a tensor of shape ({n},), got {got}")
     if values.is_complex():
-        raise TypeError(f"f must return real numbers, got {values.dtype}")
+        raise TypeError(f"{name} must return real numbers, got {values.dtype}")
     values = values.to(dtype)
     # One fast pass detects NaN and infinity, which a sum cannot hide; a slower one counts them.
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
-        raise ValueError(f"f must return finite numbers, got NaN or infinity for {bad} of {n} samples")
+        raise ValueError(f"{name} must return finite numbers, got NaN or infinity for {bad} of {n} samples")
     return values
 
 
@@ -288,26 +292,34 @@ def own_leaves(params: Gradients) -> Gradients:
     return {name: value.detach().requires_grad_() for name, value in params.items()}
 
 
-def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
+def rows_of_jacobian(
+    values: Tensor, leaves: Gradients, check_unused: Callable[[str], None] = lambda name: None
+) -> Gradients:
     """d values_i / d leaf for each i, shape (n, *leaf.shape), for any function of the leaves.
 
     The gradient of sum_i w_i values_i is linear in w, so its derivative with respect to w is one column of the
-    Jacobian for each element of a leaf, and no copies of the parameters are needed. Raises NotImplementedError if
-    torch cannot differentiate that gradient again.
+    Jacobian for each element of a leaf, and no copies of the parameters are needed. `check_unused` gets the name of
+    each leaf to which no graph leads. Raises NotImplementedError if torch cannot differentiate that gradient again.
     """
     weights = torch.ones_like(values, requires_grad=True)
     found = {}
-    totals = torch.autograd.grad(values, list(leaves.values()), weights, create_graph=True, allow_unused=True)
+    totals: Sequence[Tensor | None] = [None] * len(leaves)
+    if values.requires_grad:
+        totals = torch.autograd.grad(values, list(leaves.values()), weights, create_graph=True, allow_unused=True)
     for (name, leaf), total in zip(leaves.items(), totals, strict=True):
-        if total is None or not total.requires_grad:
+        if total is None:
+            check_unused(name)
+        if total is None or not (total.requires_grad or total.any()):
             found[name] = values.new_zeros(len(values), *leaf.shape)
             continue
         elements = total.reshape(-1)
-        columns = [torch.autograd.grad(e, weights, retain_graph=True, allow_unused=True)[0] for e in elements]
+        grad = partial(torch.autograd.grad, retain_graph=True, allow_unused=True)
+        columns = [grad(e, weights)[0] if e.requires_grad else None for e in elements]
         if any(column is None for column in columns) or _differ(torch.stack(columns, 1), elements):
             raise NotImplementedError(
-                f"the derivative with respect to {name!r} must be differentiable itself, but torch's is not, as for "
-                "samples of Beta and Dirichlet; use the class instead of a function, such as Pathwise(Dirichlet)"
+                f"the derivative with respect to {name!r} must be differentiable itself, but this one is not, as for "
+                "samples of Beta and Dirichlet, where the class helps, such as Pathwise(Dirichlet), or for a function "
+                "whose backward detaches"
             )
         found[name] = torch.stack(columns, 1).reshape(len(values), *leaf.shape).to(leaf.dtype)
     return found

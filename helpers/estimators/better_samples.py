@@ -14,6 +14,7 @@ from torch.quasirandom import SobolEngine
 
 from helpers import validate
 from helpers.estimators.base import Estimator, Gradients, Objective
+from helpers.estimators.control_variates import ControlVariate
 from helpers.randomness import Noise, at_least_float32
 
 
@@ -36,7 +37,12 @@ class _Grouped(Estimator):
         """Noise of shape (n, m, *shape)."""
 
     def check(self, params: Gradients, n: int) -> None:
-        """Raise ValueError if `estimator` does."""
+        """Raise ValueError if `estimator` does, or if it fits a coefficient, whose halves would divide a group."""
+        if isinstance(self.estimator, ControlVariate) and self.estimator.coefficient is None:
+            raise ValueError(
+                f"estimator must have a coefficient of its own under {type(self).__name__}, got a ControlVariate that "
+                f"fits it: use ControlVariate({type(self).__name__}(...), ...)"
+            )
         self.estimator.check(params, n * self.group)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:

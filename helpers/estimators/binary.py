@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers import validate
-from helpers.estimators.base import Estimator, Gradients, Objective
+from helpers.estimators.base import Estimator, Gradients, Objective, objective
 from helpers.randomness import Noise, open_uniform, uniform
 from helpers.reparametrize import size_of
 from helpers.validate import Number
@@ -108,9 +108,7 @@ class RELAX(BinaryEstimator):
         logits, u = params["logits"], noise
         z = (logits + torch.logit(u)).requires_grad_()
         with torch.enable_grad():
-            c = self.control(z)
-            if not isinstance(c, Tensor) or c.shape != (len(u),):
-                raise ValueError(f"control must return a tensor of shape ({len(u)},), got {getattr(c, 'shape', c)}")
+            c = objective(self.control, params, "control")(z)
             if not c.requires_grad and not (c == c[0]).all():
                 raise ValueError(
                     "control must be differentiable in z, got values that differ and carry no graph. "

@@ -4,7 +4,7 @@ A baseline is the control variate h = 1, whose expectation depends on no paramet
 constant baseline.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from helpers.estimators.base import (
     own_leaves,
 )
 from helpers.estimators.bounds import Bound
-from helpers.estimators.families import Family
+from helpers.estimators.families import NO_GRAPH, Family, moved
 from helpers.estimators.score_function import ScoreFunction
 from helpers.randomness import Noise
 from helpers.threads import plain_torch
@@ -156,7 +156,7 @@ class ControlVariate(Estimator):
         """g_f - c (g_h - grad_phi E[h])."""
         exact = self._exact(params)
         of_f = self.estimator.gradients(f, noise, params)
-        of_h = self.estimator.gradients(objective(self.h, params), noise, params)
+        of_h = self.estimator.gradients(objective(self.h, params, "h"), noise, params)
         result = {}
         for name, g in of_f.items():
             excess = of_h[name] - exact[name]
@@ -176,9 +176,14 @@ class ControlVariate(Estimator):
         mean = torch.as_tensor(self.expectation(**leaves))
         if mean.dim() > 0:
             raise ValueError(f"expectation must return one number, got shape {tuple(mean.shape)}")
-        if not mean.requires_grad:
-            return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-        return dict(zip(leaves, torch.autograd.grad(mean, list(leaves.values()), materialize_grads=True), strict=True))
+        slopes: Sequence[Tensor | None] = [None] * len(leaves)
+        if mean.requires_grad:
+            slopes = torch.autograd.grad(mean, list(leaves.values()), allow_unused=True)
+        for name, slope in zip(leaves, slopes, strict=True):
+            if slope is None and torch.as_tensor(self.expectation(**moved(values, name))) != mean:
+                raise ValueError(f"expectation depends on {name!r} and carries no graph to it: {NO_GRAPH}")
+        pairs = zip(leaves.items(), slopes, strict=True)
+        return {name: torch.zeros_like(leaf) if slope is None else slope for (name, leaf), slope in pairs}
 
     def _coefficients(self, g: Tensor, excess: Tensor) -> Tensor | float:
         if self.coefficient is not None:

@@ -71,7 +71,9 @@ def event_dims(family: Family, params: Gradients) -> dict[str, int]:
                 f"params must name arguments whose domain torch states, got {name!r} of {name_of(family)}: give a "
                 f"function from the parameters to the distribution, such as lambda {name}: {name_of(family)}(...)"
             )
-        found[name] = min(domain.event_dim, value.dim())
+        if value.dim() < domain.event_dim:
+            raise ValueError(f"{name} must have at least {domain.event_dim} axes, got shape {tuple(value.shape)}")
+        found[name] = domain.event_dim
     validate.broadcast({name: params[name].shape[: params[name].dim() - found[name]] for name in params})
     return found
 
@@ -95,6 +97,25 @@ def at_own_shape(family: Family, params: Gradients) -> Distribution:
     if not isinstance(q, Distribution):
         raise TypeError(f"{name_of(family)} must return a torch Distribution, got {type(q).__name__}")
     return q
+
+
+NO_GRAPH = "use operations of torch on tensors, such as torch.exp and not math.exp"
+
+
+def moved(params: Gradients, name: str) -> Gradients:
+    """The parameters with this one a hundredth larger, which shows whether a function depends on it."""
+    return params | {name: params[name] + 0.01 * params[name].abs().clamp(min=0.01)}
+
+
+def check_graph(family: Family, params: Gradients, z: Tensor, name: str) -> None:
+    """Raise ValueError if a function depends on this parameter, although no graph leads from its density to it."""
+    try:
+        with torch.no_grad():
+            before, after = (at_own_shape(family, values).log_prob(z) for values in (params, moved(params, name)))
+    except ValueError:  # the distribution does not exist there
+        return
+    if not before.equal(after):
+        raise ValueError(f"{name_of(family)} depends on {name!r} and carries no graph to it: {NO_GRAPH}")
 
 
 def check_domains(family: Family, params: Gradients) -> None:
@@ -141,12 +162,13 @@ def widened(family: Family, params: Gradients) -> Gradients:
     return {name: value.to(at_least_float32(value.dtype)) for name, value in params.items()} if narrow else params
 
 
-def check_digits(q: Distribution) -> None:
-    """Raise ValueError where samples of q in its own precision have too few digits for the score.
+def check_digits(q: Distribution, dtype: torch.dtype) -> None:
+    """Raise ValueError where samples of q in its own precision have too few digits for the score, or in `dtype` for f.
 
     One Gamma variable in a million may underflow, one Beta variable in a million may be rounded to 1, and a sample may
-    be rounded by a fiftieth of its scale.
+    be rounded by a fiftieth of its standard deviation, or before f sees it by a third.
     """
+    _check_rounding(q, dtype)
     while isinstance(q, Independent | TransformedDistribution | MixtureSameFamily):
         q = q.component_distribution if isinstance(q, MixtureSameFamily) else q.base_dist
     if isinstance(q, BY_GAMMA):
@@ -162,6 +184,21 @@ def check_digits(q: Distribution) -> None:
     if isinstance(getattr(q, "loc", None), Tensor) and isinstance(getattr(q, "scale", None), Tensor):
         rounding = torch.finfo(q.loc.dtype).eps * q.loc.abs() / q.scale
         validate.within("eps * |loc| / scale", rounding, -1.0, 0.02, "< 0.02, or samples have too few digits")
+
+
+def _check_rounding(q: Distribution, dtype: torch.dtype) -> None:
+    try:
+        mean, deviation = q.mean.detach(), q.stddev.detach()
+        is_discrete = q.support.is_discrete
+    except (NotImplementedError, AttributeError):
+        return
+    if is_discrete or not mean.is_floating_point():
+        return
+    ratio = (mean.abs() / deviation).nan_to_num(0.0, 0.0, 0.0)
+    for precision, largest in ((mean.dtype, 0.02), (dtype, 0.3)):
+        rounding = torch.finfo(precision).eps * ratio
+        name = f"eps * |mean| / standard deviation in {precision}"
+        validate.within(name, rounding, -1.0, largest, f"< {largest}, or samples have too few digits")
 
 
 def _at_least(limit: str, name: str, value: Tensor, reason: str) -> None:
@@ -180,7 +217,7 @@ def _move(ends: list[Tensor], leaves: Gradients) -> bool:
             slopes = torch.autograd.grad(
                 (finite * weights).sum(), list(leaves.values()), allow_unused=True, retain_graph=True
             )
-            if any(slope is not None and (slope != 0).any() for slope in slopes):
+            if any(slope is not None and slope.nan_to_num(0.0).any() for slope in slopes):  # NaN: 0 times infinity
                 return True
     return False
 
@@ -192,9 +229,11 @@ def _ends_of_support(q: Distribution) -> list[Tensor]:
     if isinstance(q, MixtureSameFamily):
         return _ends_of_support(q.component_distribution)
     if type(q) is TransformedDistribution:
-        ends = _ends_of_support(q.base_dist)
+        ends = _places(q.base_dist)
         for transform in q.transforms:
             ends = [transform(end) for end in ends]
+            if _is_real(transform.codomain) and not _is_real(transform.domain):
+                ends = []  # they went to infinity, though torch clamps them
         return ends
     try:
         support = q.support
@@ -204,6 +243,19 @@ def _ends_of_support(q: Distribution) -> list[Tensor]:
         support = support.base_constraint
     ends = (getattr(support, name) for name in ("lower_bound", "upper_bound") if hasattr(support, name))
     return [torch.as_tensor(end) for end in ends]
+
+
+def _places(q: Distribution) -> list[Tensor]:
+    """What a transform must not move: the ends of the support, infinite ones too, or two values of a discrete one."""
+    if getattr(q.support, "is_discrete", False):
+        return [torch.zeros(q.batch_shape + q.event_shape), torch.ones(q.batch_shape + q.event_shape)]
+    return _ends_of_support(q) or [torch.tensor(-math.inf), torch.tensor(math.inf)]
+
+
+def _is_real(constraint: constraints.Constraint) -> bool:
+    while hasattr(constraint, "base_constraint"):
+        constraint = constraint.base_constraint
+    return constraint is constraints.real
 
 
 def _arguments_on_an_edge(q: Distribution) -> Iterator[tuple[str, Tensor]]:

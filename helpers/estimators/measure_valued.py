@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.distributions import Bernoulli, Distribution, Exponential, Normal, Poisson
 
 from helpers import validate
+from helpers.estimators import families
 from helpers.estimators.base import Estimator, Gradients, Objective
 from helpers.randomness import at_least_float32, drawing_from
 
@@ -78,6 +79,7 @@ class MeasureValued(Estimator):
     coupled: bool = True
 
     def __post_init__(self) -> None:
+        validate.instance("distribution", self.distribution, type, "a class of torch.distributions")
         if self.distribution not in TRIPLES:
             known = ", ".join(family.__name__ for family in TRIPLES)
             raise ValueError(f"distribution must be one of {known}, got {self.distribution!r}")
@@ -86,7 +88,11 @@ class MeasureValued(Estimator):
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError unless the parameters are all those of the distribution, and within their domains."""
         validate.same_names("params", params, TRIPLES[self.distribution])
+        validate.broadcast({name: value.shape for name, value in params.items()})
         self.distribution(**params, validate_args=True)
+        if self.distribution is Normal:
+            q = self.distribution(**families.widened(Normal, params))
+            families.check_digits(q, next(iter(params.values())).dtype)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> tuple[Tensor, dict[str, _Triple]]:
         """The samples z, and for each parameter c, z+ and z- in each coordinate."""

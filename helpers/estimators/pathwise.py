@@ -1,7 +1,10 @@
 """The pathwise estimator, which differentiates through the sampler."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from weakref import WeakSet
 
 import torch
 from torch import Generator, Tensor
@@ -39,7 +42,8 @@ class Pathwise(Estimator):
     Unbiased if the sampler is a differentiable reparametrization and f is continuous and almost everywhere
     differentiable. For a relaxation, a straight-through sampler, or one that torch does not differentiate, it is the
     result of backpropagation, which is biased or zero. A parameter on which f(z) does not depend gets zeros. Raises
-    ValueError if f(z) carries no graph at all, because f is constant or detaches.
+    ValueError if f(z) carries no graph at all, because f is constant or detaches, and if a sampler does not keep the
+    copies apart or draws one noise for all, for which it is called once for five samples.
     Source: Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014; Mohamed et al. 2020, section 5.
     """
 
@@ -51,8 +55,9 @@ class Pathwise(Estimator):
             families.check_family("sampler", self.sampler)
 
     def check(self, params: Gradients, n: int) -> None:
-        """Raise ValueError for bad names or values of a Distribution, or if it has no `rsample`."""
+        """Raise ValueError for bad names or values, a sampler that mixes samples, or a class without `rsample`."""
         if not self._is_family:
+            _check_separate(self.sampler, params)
             return
         if families.is_class(self.sampler):
             families.event_dims(self.sampler, params)
@@ -78,7 +83,7 @@ class Pathwise(Estimator):
             return leaves, self._separate(z, params, n)
         if families.is_class(self.sampler):
             leaves = one_copy_per_sample(params, n, families.event_dims(self.sampler, params))
-            return leaves, rsample(self.sampler, generator=generator, **leaves)
+            return leaves, checked_samples(rsample(self.sampler, generator=generator, **leaves), n)
         leaves = own_leaves(params)
         return leaves, rsample(self.sampler, sample_shape=(n,), generator=generator, **leaves)
 
@@ -105,12 +110,13 @@ class Pathwise(Estimator):
         values = with_graph(f(end))
         (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
         if self._is_family and not families.is_class(self.sampler):
-            return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves)
+            check_unused = partial(families.check_graph, self.sampler, params, z.detach())
+            return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves, check_unused)
         return gradients_of_copies(z, slope, leaves, params)
 
-    def _rows(self, values: Tensor, leaves: Gradients) -> Gradients:
+    def _rows(self, values: Tensor, leaves: Gradients, check_unused: Callable[[str], None]) -> Gradients:
         try:
-            return rows_of_jacobian(values, leaves)
+            return rows_of_jacobian(values, leaves, check_unused)
         except NotImplementedError as error:  # the derivative of these samples cannot be differentiated again
             raise NotImplementedError(
                 "sampler must be a class if samples are made from Gamma variables, such as Pathwise(Gamma) or "
@@ -153,6 +159,41 @@ class Pathwise(Estimator):
             "If axes of a parameter belong to one sample, use a class of torch.distributions, such as "
             "Pathwise(MultivariateNormal), or a function from the parameters to a Distribution"
         )
+
+
+# Samplers that were seen to keep samples apart.
+_SEPARATE: WeakSet[Callable[..., Tensor]] = WeakSet()
+_FEW = 5
+
+
+def _check_separate(sampler: Callable[..., Tensor], params: Gradients) -> None:
+    """Raise ValueError if a sample depends on the parameters of another, or if all samples share their noise.
+
+    The sampler is called once for a few samples, with noise of its own.
+    """
+    with suppress(TypeError):  # of an object without a hash
+        if sampler in _SEPARATE:
+            return
+    owner = families.class_in(sampler)
+    axes = len(validate.broadcast({name: value.shape for name, value in params.items()})) if owner is None else 0
+    leaves = one_copy_per_sample(params, _FEW, families.event_dims(owner, params) if owner else {}, axes)
+    try:
+        z = sampler(**leaves, generator=Generator(next(iter(params.values())).device).manual_seed(0))
+        if _FEW in z.shape[1:] and _FEW not in {size for value in params.values() for size in value.shape}:
+            return  # `_separate` explains it
+        slopes = torch.autograd.grad(z[2].sum(), list(leaves.values()), allow_unused=True)
+    except Exception:  # the call for n samples raises the error that explains itself
+        return
+    others = [i for i in range(_FEW) if i != 2]
+    if any(slope is not None and slope[others].nan_to_num(0.0).any() for slope in slopes):  # NaN: 0 times infinity
+        raise ValueError(
+            "sampler must compute each sample from its own copy of the parameters, along the first axis, but a sample "
+            "depends on the copies of others, as it does if the sampler takes a sum or a softmax over that axis"
+        )
+    if len(z) == _FEW and z.numel() > 1 and (z == z[0]).all() and (z != z.round()).any():
+        raise ValueError("sampler must draw noise for each copy of the parameters, but all samples are the same")
+    with suppress(TypeError):
+        _SEPARATE.add(sampler)
 
 
 def with_graph(values: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 
 import torch
@@ -52,7 +53,8 @@ class ScoreFunction(Estimator):
             families.event_dims(self.distribution, params)
             families.check_domains(self.distribution, params)
         wide = families.widened(self.distribution, params)
-        families.check_digits(families.check_derivative(self.distribution, wide))
+        dtype = next(iter(params.values())).dtype
+        families.check_digits(families.check_derivative(self.distribution, wide), dtype)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
         """The samples z themselves, because q_phi is used only through its density.
@@ -87,11 +89,17 @@ class ScoreFunction(Estimator):
         if families.is_class(self.distribution):
             wide = families.widened(self.distribution, params)
             leaves = one_copy_per_sample(wide, n, families.event_dims(self.distribution, params))
-            log_density = self.distribution(**leaves, validate_args=False).log_prob(z)
+            q = self.distribution(**leaves, validate_args=False)
+            if q.batch_shape[:1] != (n,):
+                raise ValueError(
+                    f"{families.name_of(self.distribution)} must keep the axes of its parameters as its batch shape, "
+                    f"got {tuple(q.batch_shape)} from {n} copies of them"
+                )
+            log_density = q.log_prob(z)
             return gradients_of_copies(log_density.reshape(n, -1).sum(1), weights, leaves, params)
         leaves = own_leaves(params)
         log_density = families.at_own_shape(self.distribution, leaves).log_prob(z).reshape(n, -1).sum(1)
-        rows = rows_of_jacobian(log_density, leaves)
+        rows = rows_of_jacobian(log_density, leaves, partial(families.check_graph, self.distribution, params, z))
         return {name: weights.to(row.dtype).reshape(n, *(1,) * (row.dim() - 1)) * row for name, row in rows.items()}
 
     def samples(self, noise: Tensor, params: Gradients) -> Tensor:

@@ -23,9 +23,19 @@ def standard_noise_of(q: Distribution) -> tuple[Noise, torch.Size, Callable[[Ten
         return standard_normal, shape, lambda eps: q.loc + (q.scale_tril @ eps[..., None])[..., 0]
     if type(q) is Bernoulli:
         return uniform, q.batch_shape, lambda u: (u < q.probs).to(q.probs.dtype)
+    if not _is_its_own(q, "icdf"):
+        return None
     try:
         q.icdf(torch.full(q.batch_shape, 0.5))
     except NotImplementedError:
         return None
     # in float64, because some inverse CDFs of torch first subtract 1/2 from u
     return uniform, q.batch_shape + q.event_shape, lambda u: q.icdf(u.double())
+
+
+def _is_its_own(q: Distribution, name: str) -> bool:
+    """Whether no class of a reader has samples or densities of its own, and this method from a class of torch."""
+    kinds = type(q).__mro__
+    derived = kinds[: next(i for i, kind in enumerate(kinds) if name in vars(kind))]
+    own = [set(vars(kind)) for kind in derived if not kind.__module__.startswith("torch.")]
+    return not any(names & {"sample", "rsample", "log_prob", "cdf"} for names in own)

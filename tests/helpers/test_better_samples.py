@@ -202,7 +202,7 @@ def test_an_objective_of_the_parameters_in_groups(wrapper: Callable) -> None:
                 (ScoreFunction(td.Poisson), {"rate": 1.0}, "ScoreFunction"),
                 (Pathwise(partial(rsample, td.Gamma)), {"concentration": 1.0, "rate": 1.0}, "Pathwise"),
                 (MeasureValued(td.Normal), LOC_SCALE, "MeasureValued"),
-                (Pathwise(lambda mu, generator: mu + torch.randn(())), {"mu": 1.0}, "Pathwise"),
+                (Pathwise(lambda mu, generator: mu + torch.randn(mu.shape)), {"mu": 1.0}, "Pathwise"),
             )
         ),
     ],

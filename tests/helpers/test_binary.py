@@ -240,7 +240,7 @@ def test_extreme_logits_stay_finite(estimator: Any, dtype: torch.dtype) -> None:
         (
             lambda: RELAX(lambda z: z)(f, {"logits": LOGITS}, 5),
             ValueError,
-            r"control must return a tensor of shape \(5,\), got torch.Size\(\[5, 2\]\)",
+            r"control must return one number per sample, a tensor of shape \(5,\), got shape \(5, 2\)",
         ),
         (lambda: bernoulli_reinmax(True), TypeError, "logits must be a number or a tensor, got True"),
     ],

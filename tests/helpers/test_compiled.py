@@ -95,6 +95,16 @@ def far(z: Tensor) -> Tensor:
     return 1e8 * z + z**2 / 2  # of N(0, 1), the squares of its slope would leave no digit of their variance, 1
 
 
+def test_half_precision_is_widened_as_without() -> None:
+    params = {"probs": torch.tensor([1e-3, 0.3, 0.699], dtype=torch.bfloat16)}
+    plain, f = ScoreFunction(Categorical), lambda z: (z == 0).float()
+    compiled, expected = (e(f, params, 2000, generator())["probs"] for e in (Compiled(plain), plain))
+    assert compiled.dtype == torch.bfloat16
+    torch.testing.assert_close(compiled, expected)
+    means = (e.moments(f, params, 2000, generator())["probs"][1] for e in (Compiled(plain), plain))
+    np.testing.assert_allclose(*means, rtol=0.02)
+
+
 def test_the_loop_gives_the_same_for_any_number_of_threads_and_loses_few_digits() -> None:
     params = {"mu": torch.tensor(0.0, dtype=torch.float64), "sigma": torch.tensor(1.0, dtype=torch.float64)}
     run = partial(estimate_gradient, far, params=params, n=10_000, chunk_size=1000)

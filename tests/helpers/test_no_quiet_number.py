@@ -1,6 +1,8 @@
 """What gave a wrong number and said nothing: each kind, over every estimator."""
 
+import dataclasses
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,20 +16,21 @@ import torch
 from torch import Generator, Tensor
 from torch import distributions as td
 
-from helpers import SEED, Estimate, compare_estimators, estimate_gradient, estimate_means, get_graph
+from helpers import SEED, Estimate, compare_estimators, estimate_gradient, estimate_means, get_graph, reparametrize
 from helpers.drawing import draw
 from helpers.estimate import CHUNK_SIZE, moments_of
-from helpers.estimators import Antithetic, LeaveOneOut, Pathwise, QuasiMonteCarlo, ScoreFunction
+from helpers.estimators import Antithetic, LeaveOneOut, MeasureValued, Pathwise, QuasiMonteCarlo, ScoreFunction
 from helpers.estimators.base import WithParams, checked_params
-from helpers.estimators.binary import REBAR
+from helpers.estimators.binary import REBAR, RELAX
 from helpers.estimators.bounds import PathwiseBound
 from helpers.estimators.categorical import AntitheticPair, LocalExpectation, WithoutReplacement
-from helpers.estimators.control_variates import best_baseline
+from helpers.estimators.control_variates import ControlVariate, best_baseline
 from helpers.implicit import rsample, truncated_normal
+from helpers.randomness import standard_normal
 from helpers.reparametrize import normal
 from helpers.threads import one_core
 from tests.helpers.test_contract import CASES, control
-from tests.support.statistical import agrees, generator, sum_of_squares
+from tests.support.statistical import agrees, generator, square, sum_of_squares
 
 
 def in_place(z: Tensor) -> Tensor:
@@ -85,9 +88,12 @@ FROM_SOME = {
 
 
 def refuses(estimator: Any, params: dict[str, Any], mix: Callable[[Tensor], Tensor]) -> None:
-    for f in (lambda z: mix(1 + control(z)), WithParams(lambda z, _: mix(1 + control(z)))):
+    def f(z: Tensor) -> Tensor:
+        return mix(1 + control(z))
+
+    for mixing in (f, WithParams(lambda z, _: f(z))):
         with pytest.raises(ValueError, match="f must compute the value of each sample from that sample alone"):
-            estimator(f, params, 40, generator())
+            estimator(mixing, params, 40, generator())
 
 
 @pytest.mark.parametrize("mix", FROM_ALL.values(), ids=FROM_ALL)
@@ -102,6 +108,179 @@ def test_an_f_that_mixes_samples_is_refused(
 def test_an_f_that_uses_some_other_sample_is_refused(mix: Callable[[Tensor], Tensor]) -> None:
     refuses(Pathwise(normal), {"mu": 1.0, "sigma": 1.0}, mix)
     refuses(ScoreFunction(td.Normal), {"loc": 1.0, "scale": 1.0}, mix)
+
+
+def test_a_large_constant_does_not_hide_that_f_mixes_samples() -> None:
+    refuses(Pathwise(normal), {"mu": 1.0, "sigma": 1.0}, lambda y: 1e4 + y - y.mean())
+    refuses(ScoreFunction(td.Normal), {"loc": 1.0, "scale": 1.0}, lambda y: 1e4 + y - y.mean())
+
+
+# A sampler of (w), params, and the reason why it cannot be used with one copy of w per sample.
+COPIES = "sampler must compute each sample from its own copy of the parameters"
+NOISE = "sampler must draw noise for each copy"
+MIXERS = [
+    (lambda w, generator: torch.randn(len(w), generator=generator) * w.norm(), COPIES),
+    (lambda w, generator: torch.randn(len(w), generator=generator) + torch.softmax(w, 0)[:, 0], COPIES),
+    (lambda w, generator: w + torch.randn(3, generator=generator), NOISE),
+    (reparametrize.Reparametrization(standard_normal, lambda eps, w: eps * w.norm()), COPIES),
+    (reparametrize.Reparametrization(standard_normal, lambda eps, w: w + eps * w.std()), COPIES),
+]
+
+
+@pytest.mark.parametrize(("sampler", "message"), MIXERS)
+def test_a_sampler_that_mixes_samples_is_refused(sampler: Any, message: str) -> None:
+    for _ in range(2):  # and is not taken for a good one the second time
+        with pytest.raises(ValueError, match=message):
+            Pathwise(sampler)(sum_of_squares, {"w": torch.tensor([1.0, 3.0, 2.0])}, 50, generator())
+
+
+@dataclasses.dataclass
+class Shifted:
+    """A sampler without a hash."""
+
+    by: float
+
+    def __call__(self, mu: Tensor, generator: Generator | None) -> Tensor:
+        return mu + self.by + torch.randn(mu.shape, generator=generator)
+
+
+def test_a_sampler_that_keeps_samples_apart_is_not_refused() -> None:
+    overflowing = lambda mu, generator: 1 / (1 + torch.exp(1e4 * torch.randn(mu.shape, generator=generator) + mu))  # noqa: E731
+    for sampler in (Shifted(1.0), overflowing):
+        for _ in range(2):
+            assert Pathwise(sampler)(square, {"mu": 1.0}, 50, generator())
+
+
+class OfTheSum(td.Normal):
+    arg_constraints = {"w": td.constraints.real_vector}  # noqa: RUF012
+
+    def __init__(self, w: Tensor, validate_args: bool | None = None) -> None:
+        super().__init__(w.sum(), 1.0, validate_args=False)
+
+
+def test_a_class_that_drops_the_axes_of_its_parameters_is_refused() -> None:
+    params = {"w": torch.tensor([3.0, 4.0])}
+    with pytest.raises(ValueError, match="OfTheSum must keep the axes of its parameters as its batch shape"):
+        ScoreFunction(OfTheSum)(sum_of_squares, params, 50, generator())
+    with pytest.raises(ValueError, match="the sampler must return n = 50 samples"):
+        Pathwise(OfTheSum)(sum_of_squares, params, 50, generator())
+
+
+class Detaching(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return 2 * x.detach() * g.detach()
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+def test_a_parameter_whose_graph_is_lost_is_named() -> None:
+    params = {"mu": 0.5, "rho": 0.1}
+    for estimator in (ScoreFunction, Pathwise):
+        with pytest.raises(ValueError, match="depends on 'rho' and carries no graph to it"):
+            estimator(lambda mu, rho: td.Normal(mu, math.exp(rho)))(square, params, 50, generator())
+        unused = estimator(lambda mu, rho: td.Normal(mu, 1.0))(square, params, 50, generator())
+        assert not unused["rho"].any()
+    with pytest.raises(ValueError, match="depends on 'mu' and carries no graph"):
+        ScoreFunction(lambda mu: td.Normal(mu.item(), 1.0))(square, {"mu": 0.5}, 50, generator())
+    with pytest.raises(NotImplementedError, match="must be differentiable itself"):
+        ScoreFunction(lambda w: td.Normal(Detaching.apply(w), 1.0))(square, {"w": 1.5}, 50, generator())
+    lost = ControlVariate(ScoreFunction(td.Normal), torch.exp, lambda loc, scale: math.exp(loc + scale**2 / 2))
+    with pytest.raises(ValueError, match="expectation depends on 'loc' and carries no graph"):
+        lost(square, {"loc": 0.0, "scale": 0.5}, 50, generator())
+
+
+AFFINE, PHI = td.AffineTransform, td.transforms.CumulativeDistributionTransform(td.Normal(0.0, 1.0))
+
+
+def test_a_support_that_a_transform_moves_is_refused() -> None:
+    moving = [
+        lambda s: td.TransformedDistribution(td.Bernoulli(0.5), [AFFINE(0.0, s)]),
+        lambda s: td.TransformedDistribution(td.Normal(0.0, 1.0), [PHI, AFFINE(0.0, s)]),
+        lambda s: td.TransformedDistribution(td.Uniform(0.0, 1.0), [AFFINE(0.0, s)]),
+    ]
+    for family in moving:
+        with pytest.raises(ValueError, match="support that no parameter moves"):
+            ScoreFunction(family)(square, {"s": 2.0}, 50, generator())
+    exp = td.transforms.ExpTransform()
+    resting = [
+        lambda s: td.TransformedDistribution(td.Uniform(0.0, 1.0), [td.SigmoidTransform().inv, AFFINE(s, 1.0)]),
+        lambda s: td.TransformedDistribution(td.Normal(0.0, 1.0), [AFFINE(0.0, s), exp]),
+        lambda s: td.TransformedDistribution(td.Normal(s, 1.0), [td.SigmoidTransform()]),
+    ]
+    for family in resting:
+        ScoreFunction(family)(square, {"s": 2.0}, 50, generator())
+
+
+def test_a_fit_that_would_divide_a_group_is_refused() -> None:
+    fitted = ControlVariate(Pathwise(normal), lambda z: z**3, lambda mu, sigma: mu**3 + 3 * mu * sigma**2)
+    params = {"mu": 0.3, "sigma": 1.0}
+    for grouped in (Antithetic(fitted), QuasiMonteCarlo(fitted, 4)):
+        with pytest.raises(ValueError, match="estimator must have a coefficient of its own"):
+            grouped(torch.exp, params, 3, generator())
+    inside = ControlVariate(Antithetic(Pathwise(normal)), fitted.h, fitted.expectation)
+    agrees(inside(torch.exp, params, 100_000, generator())["mu"], math.exp(0.8))
+
+
+class Folded(td.Normal):
+    arg_constraints = {"scale": td.constraints.positive}  # noqa: RUF012
+
+    def __init__(self, scale: Tensor, validate_args: bool | None = None) -> None:
+        super().__init__(0 * scale, scale, validate_args=validate_args)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        return super().sample(sample_shape).abs()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return math.log(2) + super().log_prob(value)
+
+
+def test_an_inherited_inverse_cdf_is_not_trusted() -> None:
+    for grouped in (Antithetic(ScoreFunction(Folded)), QuasiMonteCarlo(ScoreFunction(Folded), 4)):
+        with pytest.raises(ValueError, match="whose inverse CDF is known"):
+            grouped(square, {"scale": 1.0}, 50, generator())
+
+
+def test_samples_that_drop_a_parameter_are_refused() -> None:
+    for name, at in (("logits", 0.0), ("probs", 0.5)):
+        with pytest.raises(ValueError, match="probs of ContinuousBernoulli must be outside"):
+            Pathwise(td.ContinuousBernoulli)(square, {name: at}, 50, generator())
+    with pytest.raises(ValueError, match="concentration of GeneralizedPareto must not be 0"):
+        Pathwise(td.GeneralizedPareto)(square, {"loc": 0.0, "scale": 1.0, "concentration": 0.0}, 50, generator())
+
+
+BFLOAT = {"loc": torch.tensor(100.0, dtype=torch.bfloat16), "scale": torch.tensor(0.1, dtype=torch.bfloat16)}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params"),
+    [
+        (ScoreFunction(td.Gumbel), {"loc": 1e6, "scale": 0.01}),
+        (ScoreFunction(td.MultivariateNormal), {"loc": torch.tensor([1e6]), "scale_tril": torch.tensor([[0.01]])}),
+        (ScoreFunction(td.Normal), BFLOAT),
+        (Antithetic(ScoreFunction(td.Normal)), BFLOAT),
+        (MeasureValued(td.Normal), BFLOAT),
+        (MeasureValued(td.Normal), {"loc": 1e6, "scale": 0.01}),
+    ],
+)
+def test_samples_that_are_rounded_too_much_are_refused(estimator: Any, params: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"eps \* \|mean\| / standard deviation"):
+        estimator(sum_of_squares, params, 50, generator())
+
+
+def test_a_control_that_mixes_or_writes_is_named() -> None:
+    params = {"logits": 0.5}
+    with pytest.raises(ValueError, match="control must compute the value of each sample from that sample alone"):
+        RELAX(lambda z: (z - z.mean()) / z.std())(square, params, 50, generator())
+    with pytest.raises(ValueError, match="control must return finite numbers"):
+        RELAX(lambda z: z / 0)(square, params, 50, generator())
+    found = RELAX(lambda z: z.mul_(2))(square, params, 50, generator())
+    torch.testing.assert_close(found, RELAX(lambda z: 2 * z)(square, params, 50, generator()))
 
 
 CALLS = itertools.count()
@@ -169,7 +348,7 @@ REFUSED = [
     (td.StudentT, {"df": 0.03, "loc": 0.0, "scale": 1.0}, "df / 2 must be > 0.0195"),
     (td.Beta, {"concentration1": 1.0, "concentration0": 0.3}, "concentration0 must be > 0.383"),
     (td.ContinuousBernoulli, {"probs": 0.0}, "probs of ContinuousBernoulli must be > 2.2e-16 and < 1 - 2.2e-16, got"),
-    (td.Normal, {"loc": 1e6, "scale": 0.01}, r"eps \* \|loc\| / scale must be < 0.02"),
+    (td.Normal, {"loc": 1e6, "scale": 0.01}, r"eps \* \|mean\| / standard deviation in torch.float32 must be < 0.02"),
     (lambda p: td.Bernoulli(p), {"p": torch.tensor(0.3, dtype=torch.bfloat16)}, "at least float32, got half precision"),
 ]
 

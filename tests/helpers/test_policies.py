@@ -232,3 +232,22 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(error, match=message):
         function(*arguments)
+
+
+def test_equal_rewards_have_no_advantage() -> None:
+    for reward in (100.1, 1234.56, 1e5 + 0.1):
+        rewards = torch.full((2, 7), reward)
+        assert not leave_one_out(rewards).any()
+        assert not group_normalized(rewards).any()
+    torch.testing.assert_close(leave_one_out(torch.tensor([1e8, 1e8 + 8, 1e8 + 16])), torch.tensor([-12.0, 0.0, 12.0]))
+
+
+def test_settings_are_single_numbers() -> None:
+    for call in (
+        lambda: returns_to_go(torch.ones(2, 2), torch.tensor([0.5, 1.0])),
+        lambda: group_normalized(torch.ones(2, 2), torch.tensor([0.5, 1.0])),
+        lambda: clipped_objective(torch.zeros(2), torch.ones(2), torch.tensor([0.5, 0.1])),
+    ):
+        with pytest.raises(ValueError, match=r"(gamma|eps|clip) must be one number, got shape \(2,\)"):
+            call()
+    assert not returns_to_go(torch.ones(3), torch.tensor(0.5, requires_grad=True)).requires_grad
