@@ -14,7 +14,16 @@ from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimate import Estimate, moments_of, target_of
-from helpers.estimators.base import TRYING, Estimator, Gradients, Objective, Params, WithParams, checked_params
+from helpers.estimators.base import (
+    TRYING,
+    Estimator,
+    Gradients,
+    Objective,
+    Params,
+    WithParams,
+    checked_gradients,
+    checked_params,
+)
 from helpers.randomness import generator_of
 from helpers.threads import one_core
 from helpers.validate import Number
@@ -229,9 +238,7 @@ def _call(
         start = time.perf_counter()
         found = {name: g.detach().cpu() for name, g in estimator(watched, params, size, generator).items()}
         seconds = time.perf_counter() - start
-    shapes, allowed = {k: (*g.shape,) for k, g in found.items()}, {k: (size, *v.shape) for k, v in values.items()}
-    if shapes != allowed:
-        raise ValueError(f"gradients must have the shapes {allowed}, got {shapes}")
+    checked_gradients(found, values, size)
     gradients = torch.cat([found[name].double().reshape(size, -1) for name in values], 1)
     if not gradients.isfinite().all():
         raise ValueError("gradients must be finite, got NaN or infinity")

@@ -150,9 +150,17 @@ def rsample(
         q = at(torch.float64)
         _within_limits(_base(q))
     _check_path(_base(q))
-    with drawing_from(generator):
-        z = q.rsample(torch.Size(sample_shape))
+    z = _drawn(q, torch.Size(sample_shape), generator, narrow)
     return (_FirstDerivativeOnly.apply(z) if by_gamma else z).to(narrow)
+
+
+def _drawn(q: Distribution, size: torch.Size, generator: Generator | None, dtype: torch.dtype) -> Tensor:
+    """Samples of q, with digits enough where they are narrower than the parameters, which have this dtype."""
+    with drawing_from(generator):
+        z = q.rsample(size)
+    if size and z.dtype.itemsize < dtype.itemsize:  # a function may hold a Normal(0.0, 1.0), which has float32
+        validate.spread(z)
+    return z
 
 
 def _base(q: Distribution) -> Distribution:

@@ -95,6 +95,16 @@ def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> 
         raise ValueError(f"{name} must be {allowed}, got {found:.6g}")
 
 
+def spread(z: Tensor) -> None:
+    """Raise ValueError if the first samples are rounded by more than a fiftieth of their standard deviation."""
+    few = z[:100].detach()
+    if len(few) < 10 or not z.is_floating_point():
+        return
+    rounding = torch.finfo(z.dtype).eps * few.abs().amax(0) / few.std(0)
+    name = f"the rounding of samples in {z.dtype} / their standard deviation"
+    within(name, rounding.nan_to_num(0.0, math.inf), -1.0, 0.02, "< 0.02, or samples have too few digits")
+
+
 def positive(name: str, tensor: Tensor) -> None:
     """Raise ValueError unless every element is > 0."""
     within(name, tensor, 0.0, math.inf, "> 0")

@@ -156,13 +156,13 @@ def objective(f: Objective, params: Params, name: str = "f") -> Objective:
         found = values_of(given, z, dtype, name)
         if not tried:
             tried = True
-            _check_separate(given, z.detach(), found.detach(), dtype, name)
+            _check_no_mixing(given, z.detach(), found.detach(), dtype, name)
         return found
 
     return values
 
 
-def _check_separate(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype, name: str) -> None:
+def _check_no_mixing(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype, name: str) -> None:
     """Raise ValueError if the values of f for two samples change with the other samples.
 
     An f that draws, or that takes no other number of samples, because it holds a row of data for each, is let pass.

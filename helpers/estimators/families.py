@@ -18,6 +18,7 @@ from torch.distributions import (
     Distribution,
     Independent,
     InverseGamma,
+    LKJCholesky,
     MixtureSameFamily,
     TransformedDistribution,
     constraints,
@@ -74,8 +75,20 @@ def event_dims(family: Family, params: Gradients) -> dict[str, int]:
         if value.dim() < domain.event_dim:
             raise ValueError(f"{name} must have at least {domain.event_dim} axes, got shape {tuple(value.shape)}")
         found[name] = domain.event_dim
+    if any(found.values()):
+        _check_event(family, params, found)
     validate.broadcast({name: params[name].shape[: params[name].dim() - found[name]] for name in params})
     return found
+
+
+def _check_event(family: Family, params: Gradients, event_dims: Mapping[str, int]) -> None:
+    """Raise ValueError if the parameters of a class do not have samples of one size, which torch need not notice."""
+    event = at_own_shape(family, params).event_shape
+    for name, dims in event_dims.items():
+        size = params[name].shape[params[name].dim() - dims] if dims else 0
+        if event and dims and size != event[-1]:
+            shapes = {each: tuple(value.shape) for each, value in params.items()}
+            raise ValueError(f"parameters must belong to samples of one size, got {event[-1]} and {size} from {shapes}")
 
 
 def _domain_of(family: Family, name: str, params: Gradients) -> constraints.Constraint | None:
@@ -176,6 +189,8 @@ def check_digits(q: Distribution, dtype: torch.dtype) -> None:
             _at_least("tiny", name + " / 2" if name.startswith("df") else name, value, "torch's samples underflow")
     if isinstance(q, Beta):
         _at_least("eps", "concentration0", q.concentration0, "samples are rounded to 1")
+    if isinstance(q, LKJCholesky):
+        _at_least("eps", "concentration", q.concentration, "samples are rounded to correlations of 1")
     if isinstance(q, ContinuousBernoulli) and "probs" in vars(q):
         least = torch.finfo(q.probs.dtype).eps  # torch clamps probs to it, which loses the derivative
         validate.within(
@@ -187,18 +202,22 @@ def check_digits(q: Distribution, dtype: torch.dtype) -> None:
 
 
 def _check_rounding(q: Distribution, dtype: torch.dtype) -> None:
-    try:
-        mean, deviation = q.mean.detach(), q.stddev.detach()
-        is_discrete = q.support.is_discrete
-    except (NotImplementedError, AttributeError):
+    if not has_moments(q) or q.support.is_discrete or not q.mean.is_floating_point():
         return
-    if is_discrete or not mean.is_floating_point():
-        return
-    ratio = (mean.abs() / deviation).nan_to_num(0.0, 0.0, 0.0)
-    for precision, largest in ((mean.dtype, 0.02), (dtype, 0.3)):
+    ratio = (q.mean.detach().abs() / q.stddev.detach()).nan_to_num(0.0, 0.0, 0.0)
+    for precision, largest in ((q.mean.dtype, 0.02), (dtype, 0.3)):
         rounding = torch.finfo(precision).eps * ratio
         name = f"eps * |mean| / standard deviation in {precision}"
         validate.within(name, rounding, -1.0, largest, f"< {largest}, or samples have too few digits")
+
+
+def has_moments(q: Distribution) -> bool:
+    """Whether torch knows the mean, the standard deviation and the support."""
+    try:
+        _ = q.mean, q.stddev, q.support
+    except (NotImplementedError, AttributeError):
+        return False
+    return True
 
 
 def _at_least(limit: str, name: str, value: Tensor, reason: str) -> None:

@@ -57,7 +57,7 @@ class Pathwise(Estimator):
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError for bad names or values, a sampler that mixes samples, or a class without `rsample`."""
         if not self._is_family:
-            _check_separate(self.sampler, params)
+            _check_own_copy(self.sampler, params)
             return
         if families.is_class(self.sampler):
             families.event_dims(self.sampler, params)
@@ -166,7 +166,7 @@ _SEPARATE: WeakSet[Callable[..., Tensor]] = WeakSet()
 _FEW = 5
 
 
-def _check_separate(sampler: Callable[..., Tensor], params: Gradients) -> None:
+def _check_own_copy(sampler: Callable[..., Tensor], params: Gradients) -> None:
     """Raise ValueError if a sample depends on the parameters of another, or if all samples share their noise.
 
     The sampler is called once for a few samples, with noise of its own.

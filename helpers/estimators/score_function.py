@@ -63,7 +63,10 @@ class ScoreFunction(Estimator):
         """
         q = families.at_own_shape(self.distribution, families.widened(self.distribution, params))
         with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
-            return checked_samples(q.sample((n,)), n)
+            z = checked_samples(q.sample((n,)), n)
+        if not families.has_moments(q) and len(q.event_shape) < 2:  # an entry of a matrix may be constant
+            validate.spread(z)
+        return z
 
     def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
         """Normal noise for a normal distribution, uniform noise for others with an inverse CDF, else ValueError."""

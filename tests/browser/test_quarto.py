@@ -80,6 +80,14 @@ def test_a_wide_table_scrolls_in_its_box_which_the_keyboard_reaches(opened: Open
         expect(page.locator(".float-content:has(> table)")).to_have_attribute("tabindex", "0")
 
 
+def test_tables_stay_the_ones_that_they_were(opened: Open) -> None:
+    """A clone would have lost what other scripts keep of a table."""
+    remember = "<script>window.tables = [...document.querySelectorAll('table')]</script>"
+    page = opened(f"{TABLE}<figure><div aria-describedby='a'>{TABLE}</div></figure>{remember}")
+    expect(page.locator(".float-content > table")).to_have_count(2)
+    assert page.evaluate("window.tables.map((table) => table.isConnected)") == [True, True]
+
+
 def test_boxes_that_scroll_and_navigations_have_names_of_their_own(opened: Open) -> None:
     bars = '<nav class="quarto-secondary-nav"></nav><nav id="quarto-sidebar"></nav><nav id="TOC"></nav>'
     link = '<nav class="page-navigation"><a class="pagination-link" href="#" aria-label="Title">5 Title</a></nav>'

@@ -239,18 +239,20 @@ def test_a_candidate_that_fails_does_not_stop_the_others() -> None:
         "fails": fails,
         "nan": not_finite,
         "shape": wrong_shape,
+        "complex": lambda f, params, n, generator: {k: torch.ones(n, dtype=torch.complex64) for k in params},
         "score": ScoreFunction(td.Normal),
     }
     step = lambda z: (z > 1).to(z.dtype)  # noqa: E731
     found = compare_estimators(step, candidates, NORMAL, 1000, exact="score")
     assert list(found.trials) == ["score"]
-    assert list(found.failed) == ["pathwise", "other names", "fails", "nan", "shape"]
+    assert list(found.failed) == ["pathwise", "other names", "fails", "nan", "shape", "complex"]
     assert found.failed["pathwise"].startswith("f(z) carries no graph back to the parameters")
     assert "mu, sigma" in found.failed["other names"]
     assert found.failed["fails"] == "no such law a long reason a long reason a long reason a long …"
     assert found.failed["nan"] == "gradients must be finite, got NaN or infinity"
-    assert found.failed["shape"].startswith("gradients must have the shapes {'loc': (100,)")
-    assert str(found).count("failed:") == 2 * 5
+    assert found.failed["shape"].startswith("the result of estimator must have the names ['loc', 'scale'], ")
+    assert found.failed["complex"].startswith("the samples of 'loc' must be real floating-point numbers")
+    assert str(found).count("failed:") == 2 * 6
 
 
 def test_what_cannot_be_built_or_run_is_listed_with_its_reason() -> None:

@@ -221,6 +221,9 @@ def test_what_the_score_does_not_miss_is_taken(distribution: Any, params: Any) -
     assert all(g.isfinite().all() for g in found.values())
 
 
+TWO_SIZES = {"loc": torch.zeros(3), "scale_tril": torch.eye(2)}
+
+
 @pytest.mark.parametrize(
     ("estimator", "params", "error", "message"),
     [
@@ -248,6 +251,8 @@ def test_what_the_score_does_not_miss_is_taken(distribution: Any, params: Any) -
         ),
         (lambda: ScoreFunction(td.Independent), {"base_distribution": 1.0}, ValueError, "of Independent: give a func"),
         (lambda: ScoreFunction(td.Normal), {1: 1.0}, TypeError, "the name of a parameter must be a string, got 1"),
+        (lambda: Pathwise(td.MultivariateNormal), TWO_SIZES, ValueError, "samples of one size, got 3 and 2 from"),
+        (lambda: ScoreFunction(td.MultivariateNormal), TWO_SIZES, ValueError, "samples of one size, got 3 and 2 from"),
     ],
 )
 def test_bad_input_is_named(estimator: Any, params: Any, error: type[Exception], message: str) -> None:

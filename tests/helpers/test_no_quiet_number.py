@@ -342,6 +342,11 @@ def zero(samples: Tensor) -> None:
     assert (samples.mean(0).abs() < 4.5 * error).all(), (samples.mean(0), error)
 
 
+def affine(mu: Tensor, sigma: Tensor) -> td.Distribution:
+    """A normal distribution whose mean torch does not know, with noise in float32 whatever the parameters are."""
+    return td.TransformedDistribution(td.Normal(0.0, 1.0), td.AffineTransform(mu, sigma))
+
+
 REFUSED = [
     (td.Gamma, {"concentration": 0.01, "rate": 1.0}, r"concentration must be > 0.0195 in torch.float64"),
     (lambda concentration: td.Gamma(concentration, 1.0), {"concentration": 0.1}, r"concentration must be > 0.158 in"),
@@ -350,6 +355,12 @@ REFUSED = [
     (td.ContinuousBernoulli, {"probs": 0.0}, "probs of ContinuousBernoulli must be > 2.2e-16 and < 1 - 2.2e-16, got"),
     (td.Normal, {"loc": 1e6, "scale": 0.01}, r"eps \* \|mean\| / standard deviation in torch.float32 must be < 0.02"),
     (lambda p: td.Bernoulli(p), {"p": torch.tensor(0.3, dtype=torch.bfloat16)}, "at least float32, got half precision"),
+    (lambda c: td.LKJCholesky(2, c), {"c": 0.3}, "concentration must be > 0.867 in torch.float32"),
+    (
+        affine,
+        {"mu": 1e6, "sigma": 0.01},
+        "rounding of samples in torch.float32 / their standard deviation must be < 0.02",
+    ),
 ]
 
 
@@ -360,6 +371,21 @@ def test_a_score_whose_samples_have_too_few_digits_is_refused(
     for estimator in (ScoreFunction(distribution), LeaveOneOut(distribution, 2)):
         with pytest.raises(ValueError, match=message):
             estimator(one, params, 10, generator())
+
+
+def test_samples_narrower_than_the_parameters_must_have_digits_enough() -> None:
+    params = {"mu": torch.tensor(1e6, dtype=torch.float64), "sigma": torch.tensor(0.01, dtype=torch.float64)}
+    with pytest.raises(ValueError, match=r"the rounding of samples in torch\.float32 / their"):
+        Pathwise(affine)(lambda z: (z - 1e6) ** 2, params, 1000, generator())
+    near_zero = {"mu": torch.zeros((), dtype=torch.float64), "sigma": torch.ones((), dtype=torch.float64)}
+    agrees(Pathwise(affine)(square, near_zero, 100_000, generator())["sigma"], 2.0, fault=0.1)
+
+
+def test_a_matrix_may_have_constant_entries() -> None:
+    for concentration in (0.5, 2.0):
+        given = {"c": torch.tensor(concentration, dtype=torch.float64)}
+        found = ScoreFunction(lambda c: td.LKJCholesky(2, c))(lambda z: z[:, 1, 0] ** 2, given, 200_000, generator())
+        agrees(found["c"], -2 / (2 * concentration + 1) ** 2, fault=0.1)  # E[r^2] = 1 / (2c + 1)
 
 
 def test_rebar_refuses_a_step() -> None:

@@ -1,0 +1,59 @@
+"""Figures that the text of a chapter states and none of its cells prints."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+from torch.autograd.functional import jacobian
+
+
+@pytest.mark.parametrize(("tau", "is_fixed"), [(0.05, False), (0.09, False), (0.12, True), (0.2, True)])
+def test_08_the_false_fixed_point_disappears_below_a_temperature_of_about_a_tenth(tau: float, is_fixed: bool) -> None:
+    u = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    slopes = []
+    for p in torch.linspace(0.02, 0.98, 49, dtype=torch.float64):
+        leaf = p.clone().requires_grad_()
+        relaxed = torch.sigmoid((torch.logit(leaf) + torch.logit(u)) / tau)
+        slopes += torch.autograd.grad(((relaxed - 0.45) ** 2).mean(), leaf)
+    p, slope = torch.linspace(0.02, 0.98, 49, dtype=torch.float64), torch.stack(slopes)
+    assert (slope - (0.1 - tau * (1 - 2 * p))).abs().max() < 0.02
+    assert bool((slope < 0).any()) == is_fixed  # the discrete problem has the slope 0.1 everywhere
+
+
+def test_11_the_prices_of_a_pair_and_of_two_samples_are_closest_at_the_root_of_37() -> None:
+    r = np.linspace(0.01, 50, 100_000)
+    price = (2 * r**2 + 20 * r + 74) / (r**2 + 30 * r + 37)
+    assert abs(r[price.argmin()] - math.sqrt(37)) < 0.01
+    assert price.min() == pytest.approx(1.05, abs=0.005)
+
+
+def test_04_and_12_the_variance_of_a_difference_quotient_at_a_jump_grows_like_1_over_h() -> None:
+    rng = np.random.default_rng(1)
+    steps, n = np.array([0.1, 0.01, 0.001]), 1_000_000
+    u = rng.random(n)
+    quotients = [((u < 0.25 + h) * 1.0 - (u < 0.25 - h)) / (2 * h) for h in steps]
+    for h, quotient in zip(steps, quotients, strict=True):
+        # A share 2h of the samples jumps, by 1 / 2h. The relative error of the variance is about 1 / sqrt(2h n).
+        assert quotient.var() * 2 * h == pytest.approx(1 - 2 * h, abs=5 / math.sqrt(2 * h * n))
+
+
+def test_13_the_density_of_the_gamma_distribution_far_below_its_mean() -> None:
+    assert float(f"{stats.gamma.pdf(4, 30):.0e}") == 6e-16
+
+
+def test_15_a_sum_over_the_likely_classes_and_a_sample_of_the_others_is_unbiased() -> None:
+    theta = torch.tensor([1.0, 0.5, 0.0, -1.0, -2.0], dtype=torch.float64)
+    f = torch.tensor([1.0, 4.0, 1.0, 0.0, 9.0], dtype=torch.float64)
+    pi, one_hot, b = theta.softmax(0), torch.eye(5, dtype=torch.float64), 2.5
+
+    def term(i: int) -> Tensor:
+        return (f[i] - b) * (one_hot[i] - pi)
+
+    likely, others = [0, 1], [2, 3, 4]
+    rest = pi[others].sum()
+    drawn = [sum(pi[i] * term(i) for i in likely) + rest * term(j) for j in others]
+    mean = sum(pi[j] / rest * gradient for j, gradient in zip(others, drawn, strict=True))
+    torch.testing.assert_close(mean, jacobian(lambda t: t.softmax(0) @ f, theta))
