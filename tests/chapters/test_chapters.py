@@ -98,6 +98,17 @@ def test_a_chapter_has_the_skeleton(notebook: nbformat.NotebookNode) -> None:
     assert 2 <= len(re.findall(r'callout-tip collapse="true" title="Solution', text)) <= 4
 
 
+def test_no_line_of_a_paragraph_begins_like_a_list(notebook: nbformat.NotebookNode) -> None:
+    """JupyterLab would begin a list there, in the middle of a formula for example, where pandoc reads on."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = re.sub(r"^(```|\$\$)$.*?^\1", "", cell.source, flags=re.DOTALL | re.MULTILINE)
+            for paragraph in re.split(r"\n\s*\n", text):
+                first, *lines = paragraph.splitlines() or [""]
+                marks = "[+>] " if re.match(r"\s*([-*|:]|\d+\.)", first) else r"[-+*>] |\d+[.)] |#"
+                assert [line for line in lines if re.match(rf"\s*({marks})", line)] == []
+
+
 def test_estimates_stand_in_every_chapter_but_the_one_without_randomness() -> None:
     def estimates(path: Path) -> bool:
         cells = nbformat.read(path, as_version=4).cells
