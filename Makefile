@@ -24,11 +24,11 @@ endif
 NOTEBOOK = $(or $(wildcard chapters/$(CHAPTER)*.ipynb),$(error \
 	CHAPTER must be the start of a notebook's name in chapters/, got $(CHAPTER)))
 
-help:  ## print the verbs
+help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 writable:
-	@test -w . || { echo "make: this folder may not be written to; copy it to one that may" >&2; exit 1; }
+	@test -w . || { echo "make: this folder is not writable; copy it to one that is" >&2; exit 1; }
 
 .venv/ready: requirements.lock pyproject.toml nbval-tolerance/pyproject.toml | writable
 	@command -v "$(PYTHON)" >/dev/null || { \
@@ -57,13 +57,13 @@ pdf: $(READY)  ## print the pages of render/ into one PDF, _book.pdf (needs Chro
 execute: $(READY)  ## run the chapters that changed and store their outputs (CHAPTER=05 for one)
 	@$(RUN) -m tools.execute --chapter "$(CHAPTER)" && $(RUN) -m tools.report && $(RUN) -m tools.reference
 
-reference: $(READY)  ## write the reference of helpers anew from its docstrings (make execute does it too)
+reference: $(READY)  ## rewrite the reference of helpers from its docstrings (make execute does it too)
 	@$(RUN) -m tools.reference
 
-sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; every estimate must agree, and every z be normal
+sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; the estimates must agree and the z-scores be normally distributed
 	@$(RUN) -m tools.sweep --seeds $(SEEDS) --chapter "$(CHAPTER)"
 
-mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must go red (ONLY=graph for some)
+mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must fail (ONLY=graph for some)
 	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)"; code=$$?; $(RUN) -m tools.report; exit $$code
 
 copies: $(READY)  ## run the readers' copies of the rendered chapters, each in a folder of its own (CHAPTER=13 for one)
@@ -74,7 +74,7 @@ lab: $(READY)  ## open JupyterLab with readers' copies and chapters (LAB_ARGS="-
 	@test -n "$$(ls _book/chapters/*.ipynb 2>/dev/null)" || $(MAKE) book
 	@mkdir -p notebooks && for copy in _book/chapters/*.ipynb; do \
 		test -e "notebooks/$${copy##*/}" || cp "$$copy" notebooks/; done
-	@echo "notebooks/ holds the readers' copies, to read and to change (delete one to get it anew);"
+	@echo "notebooks/ holds the readers' copies, to read and to change (delete one to get a fresh copy);"
 	@echo "chapters/ holds the sources of the book, with Quarto's markup, for authors"
 	@$(RUN) -m jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks \
 		$$([ "$$(id -u)" != 0 ] || echo --allow-root) $(LAB_ARGS)
@@ -85,7 +85,7 @@ preview: $(READY)  ## serve the book and render again on a change
 lint: $(READY)  ## check source and notebooks with ruff
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
 
-bench: $(READY) build/peers/ready  ## measure the speed, next to other libraries, and set it into the page on performance
+bench: $(READY) build/peers/ready  ## measure the speed, next to other libraries, and write it into the page on performance
 	@PYTHONPATH=build/peers $(RUN) -m benchmarks
 
 build/peers/ready: benchmarks/peers.txt
@@ -97,5 +97,5 @@ clean:  ## remove what was built (never a notebook; .venv stays)
 	@rm -rf _book _book.pdf .quarto .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-lock:  ## write requirements.lock anew from pyproject.toml, for the oldest Python (asks the package index)
+lock:  ## rewrite requirements.lock from pyproject.toml, for the oldest Python (asks the package index)
 	@python3.11 tools/lock.py

@@ -27,8 +27,8 @@
   }
 
   if (location.protocol === "file:" && title) {
-    const figures = document.querySelector("[data-explore]") ? " and the figures that move" : "";
-    const said = `This page was opened from a file, where the search${figures} cannot run: \`make preview\` serves the book.`;
+    const figures = document.querySelector("[data-explore]") ? " and the interactive figures" : "";
+    const said = `This page was opened from a file, so the search${figures} cannot run. Use \`make preview\` to view the book.`;
     const parts = said.split("`").map((part, i) => (i % 2 ? make("code", {}, part) : part));
     title.after(make("p", { className: "from-file" }, ...parts));
   }
@@ -48,7 +48,7 @@
 
   // Navigations need names of their own, and the label of the links at the foot hides the number that they show
   const NAVIGATIONS = {
-    ".quarto-secondary-nav": "Page", "#quarto-sidebar": "Chapters", "#TOC": "On this page", ".page-navigation": "Neighbours",
+    ".quarto-secondary-nav": "Page", "#quarto-sidebar": "Chapters", "#TOC": "On this page", ".page-navigation": "Previous and next page",
   };
   for (const [bar, name] of Object.entries(NAVIGATIONS)) document.querySelector(bar)?.setAttribute("aria-label", name);
   $$(".page-navigation .pagination-link").forEach((link) => link.removeAttribute("aria-label"));
@@ -104,7 +104,7 @@
     });
     for (const [kind, boxes] of Object.entries(BOXES)) {
       $$(`main ${boxes}`).forEach((box, i) => {
-        names.set(box, `${kind} ${i + 1} on this page, scrolls`);
+        names.set(box, `${kind} ${i + 1} on this page, scrollable`);
         watcher.observe(box);
       });
     }

@@ -46,7 +46,7 @@ def check_book(book: Path) -> list[tuple[Path, str]]:
         findings += [(page, what) for what in _check_page(book, page)]
     for sheet in sorted(book.rglob("*.css")):
         text = sheet.read_text(encoding="utf-8")
-        findings += [(sheet, f"asks another host: {url}") for url in _foreign_addresses(text)]
+        findings += [(sheet, f"loads from another host: {url}") for url in _foreign_addresses(text)]
     return [(path.relative_to(book), what) for path, what in findings]
 
 
@@ -83,9 +83,9 @@ def _check_page(book: Path, page: Path) -> Iterator[str]:
         yield from _check_link(book, page, tag)
     yield from _check_privacy(soup)
     for tag in soup.find_all(style=True):
-        yield from (f"asks another host: {url}" for url in _foreign_addresses(str(tag["style"])))
+        yield from (f"loads from another host: {url}" for url in _foreign_addresses(str(tag["style"])))
     for tag in soup.find_all("style"):
-        yield from (f"asks another host: {url}" for url in _foreign_addresses(tag.decode_contents()))
+        yield from (f"loads from another host: {url}" for url in _foreign_addresses(tag.decode_contents()))
     for image in soup.find_all("img"):
         is_hidden = image.get("aria-hidden") == "true" or image.get("role") == "presentation"
         if not is_hidden and not str(image.get("alt", "")).strip():
@@ -101,7 +101,7 @@ def _check_link(book: Path, page: Path, tag: Tag) -> Iterator[str]:
     if parts.netloc or parts.scheme:
         is_page = tag.name == "a" or (tag.name == "link" and not ASSET_RELATIONS & set(tag.get("rel", [])))
         if not is_page and (parts.netloc or parts.scheme.startswith("http")):
-            yield f"asks another host: {address}"
+            yield f"loads from another host: {address}"
         return
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page.resolve()
     if target.is_dir():
@@ -150,7 +150,7 @@ def main() -> int:
     pages, findings = _pages(book), check_book(book)
     for path, what in findings:
         print(f"{path}: {what}")
-    print(f"{len(pages)} pages, {len(findings)} findings")
+    print(f"{len(pages)} pages, {len(findings)} {'finding' if len(findings) == 1 else 'findings'}")
     return bool(findings) or not pages
 
 

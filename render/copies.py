@@ -49,13 +49,13 @@ try:  # the package that the chapters share
     import helpers.estimators
 except ModuleNotFoundError:
     raise ModuleNotFoundError(
-        "the package of this book, helpers, is not installed for the Python of this notebook: "
+        "this book's package, helpers, is not installed in the Python environment of this notebook: "
         {how!r}
     ) from None"""
 IN_COLAB = """\
 import os
 
-if "COLAB_RELEASE_TAG" in os.environ:  # only Colab sets it, and it has this notebook alone
+if "COLAB_RELEASE_TAG" in os.environ:  # set by Colab, which has only this notebook
     %pip install -q "{package}"
 
 """
@@ -284,7 +284,7 @@ class _Copier:
     def _first_cells(self, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         title = self.site.title or "the book"
         page = self.site.link(title, self.page) if self.site.site_url else title
-        about = f"This is a reader's copy of a chapter of *{page}*. Run its cells from the top."
+        about = f"This is a reader's copy of a chapter of *{page}*. Run its cells in order, from the top."
         in_colab, how = "", "`pip install .` in the folder of the book's repository"
         if self.site.repo_url:
             package = f"git+{self.site.repo_url}@{self.site.repo_branch}"
@@ -365,7 +365,7 @@ class _Copier:
         if ".explorable" in opening:
             where = self.site.link("page", self.page) if self.site.site_url else "page"
             return _Div(
-                "quote", last=f"\n\n(On the {where} of this chapter in the book, this is an interactive picture.)"
+                "quote", last=f"\n\n(On the {where} of this chapter in the book, this is an interactive figure.)"
             )
         return _Div("none")
 
@@ -409,7 +409,7 @@ class _Copier:
 
     def _numbered(self, label: str) -> tuple[str, str]:
         if label not in self.site.labels:
-            raise CopyError(f"{self.path.name}: the pages have no number of {label or 'a figure without a label'}")
+            raise CopyError(f"{self.path.name}: the pages have no number for {label or 'a figure without a label'}")
         return self.site.labels[label]
 
     def _citation(self, group: str | None, key: str | None) -> str:
@@ -452,7 +452,7 @@ def _embedded(name: str, content: bytes) -> str:
     packed = base64.b64encode(zlib.compress(content, 9)).decode()
     lines = "\n".join(f'    "{packed[i : i + 108]}"' for i in range(0, len(packed), 108))
     return (
-        f"# The data of this chapter: {name}, compressed. This cell stores the file unless it is there.\n"
+        f"# The data of this chapter: {name}, compressed. This cell stores the file unless it is already there.\n"
         "import base64\nimport zlib\nfrom pathlib import Path\n\n"
         f"packed = (\n{lines}\n)\n"
         f'if not Path("{name}").exists():\n'

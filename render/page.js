@@ -130,8 +130,8 @@
       if (!index) return;
       const query = input.value.trim();
       const found = query ? search(query) : [];
-      const sections = found.length > FOUND ? `The first ${FOUND} of ${found.length} sections` : found.length === 1 ? "1 section" : `${found.length} sections`;
-      count.textContent = !query ? "" : found.length ? sections : "Nothing was found.";
+      const results = found.length > FOUND ? `The first ${FOUND} of ${found.length} results` : found.length === 1 ? "1 result" : `${found.length} results`;
+      count.textContent = !query ? "" : found.length ? results : "No results found.";
       list.replaceChildren(
         ...found.slice(0, FOUND).map((hit) => {
           const words = hit.terms.filter((word) => word.length > 1);
@@ -183,7 +183,7 @@
         await navigator.clipboard.writeText(code.querySelector("pre").innerText);
         button.textContent = "Copied";
       } catch {
-        button.textContent = "Not copied"; // refused, or a page without https
+        button.textContent = "Could not copy"; // refused, or a page without https
       }
       setTimeout(() => (button.textContent = "Copy"), 1500);
     });
@@ -220,7 +220,7 @@
     const KINDS = { Table: ".float-content", Formula: ".katex-display" }; // divs and spans: the focus needs names
     const names = new Map();
     for (const [kind, all] of Object.entries(KINDS)) {
-      $$(`main ${all}`).forEach((box, i) => names.set(box, `${kind} ${i + 1} on this page, scrolls`));
+      $$(`main ${all}`).forEach((box, i) => names.set(box, `${kind} ${i + 1} on this page, scrollable`));
     }
     const watcher = new ResizeObserver((entries) => {
       for (const { target } of entries) {

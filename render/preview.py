@@ -59,7 +59,7 @@ def main() -> int:
     _render(renderer)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(output)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{server.server_port}/ shows the book; Ctrl-C ends", flush=True)
+    print(f"serving the book at http://127.0.0.1:{server.server_port}/; press Ctrl-C to stop", flush=True)
     try:
         for _ in watch(Path.cwd(), watch_filter=partial(_is_source, output), raise_interrupt=True):
             _render(renderer)

@@ -1,4 +1,4 @@
-"""Run the chapters whose code, helpers or dependencies changed and store their outputs, normalised.
+"""Run the chapters whose code, helpers or dependencies changed and store their outputs, normalized.
 
 usage: python -m tools.execute [--chapter NN] [--check]
 

@@ -132,7 +132,7 @@ def main() -> int:
     if not chromium:
         print(f"pdf: no Chromium was found; {HOW_TO_GET}", file=sys.stderr)
         return 2
-    print("pdf: renders the book and prints it twice, which takes some five minutes", flush=True)
+    print("pdf: renders the book and prints it twice, which takes about five minutes", flush=True)
     start = time.monotonic()
     try:
         book = read_book(Path())

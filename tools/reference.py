@@ -332,7 +332,7 @@ def main() -> int:
     new = into_page(old)
     PAGE.write_text(new)
     if new != old:
-        print(f"{PAGE.relative_to(ROOT)}: written anew")
+        print(f"{PAGE.relative_to(ROOT)}: rewritten")
     return 0
 
 

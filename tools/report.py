@@ -68,21 +68,25 @@ def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dic
         return "`make sweep` has not been run yet."
     chance, one, wide = found["failed by chance"], found["one a run"], found["beyond 2"]
     rows = [
-        ("runs that failed for another reason than distance", len(found["failed otherwise"]), "0"),
-        (f"runs with a comparison beyond {Tolerance.sigmas}", chance["count"], f"{chance['expected']:.2g} by chance"),
-        ("largest z", f"{found['worst z']['value']:+.2f}", ""),
-        ("largest distance of a fresh estimate from the stored one", f"{found['worst distance']:.2f}", ""),
-        ("share of z beyond ± 2", f"{wide['share']:.2%} ± {wide['error']:.2%}", f"{2 * stats.norm.sf(2):.2%}"),
-        (f"one z a run, {one['n']:,}: Kolmogorov-Smirnov D", f"{one['distance']:.3f}, p = {one['p']:.2g}", ""),
+        ("runs that failed for a reason other than distance", len(found["failed otherwise"]), "0"),
         (
-            f"least Kolmogorov-Smirnov p of the {found['places']} places with a z, after Holm",
+            f"runs with a comparison beyond {Tolerance.sigmas} standard errors",
+            chance["count"],
+            f"{chance['expected']:.2g} by chance",
+        ),
+        ("farthest z", f"{found['worst z']['value']:+.2f}", ""),
+        ("largest distance of a fresh estimate from the stored one", f"{found['worst distance']:.2f}", ""),
+        ("share of z-scores beyond ±2", f"{wide['share']:.2%} ± {wide['error']:.2%}", f"{2 * stats.norm.sf(2):.2%}"),
+        (f"one z-score per run, {one['n']:,}: Kolmogorov-Smirnov D", f"{one['distance']:.3f}, p = {one['p']:.2g}", ""),
+        (
+            f"smallest Kolmogorov-Smirnov p of the {found['places']} places with a z-score, after Holm's correction",
             f"{found['least p of a place']:.2g}",
             "",
         ),
     ]
     text = (
         f"On {found['date']}, each chapter ran with {found['seeds']} other seeds: {found['runs']:,} runs, "
-        f"{found['comparisons']:,} comparisons, {found['z']:,} z.\n\n"
+        f"{found['comparisons']:,} comparisons, {found['z']:,} z-scores.\n\n"
         "| | found | expected |\n|---|--:|--:|\n"
         + "\n".join(f"| {what} | {value} | {expected} |" for what, value, expected in rows)
         + "\n\n: All chapters with other seeds. {#tbl-sweep}"

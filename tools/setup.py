@@ -24,15 +24,15 @@ READY = os.path.join(VENV, "ready")
 # it found no version.
 REASONS = (
     (r"No space left on device|Errno 28|Disk quota exceeded", "the disk is full; .venv takes about 2 GB"),
-    (r"Read-only file system|Errno 30|Permission denied|Errno 13", "this folder may not be written to"),
+    (r"Read-only file system|Errno 30|Permission denied|Errno 13", "this folder is not writable"),
     (
         r"NewConnectionError|NameResolutionError|Temporary failure in name|ConnectTimeout|ReadTimeout|ProxyError"
         r"|SSLError|Connection refused|Connection reset|Could not fetch URL",
-        "the package index is out of reach; connect and call make again",
+        "the package index cannot be reached; check your connection and run make again",
     ),
     (
         r"No matching distribution found for (?P<package>[^\s;(]+)",
-        "the package index has no {package} for Python {python}; name another Python: make PYTHON=python3.12",
+        "the package index has no {package} for Python {python}; choose another one with make PYTHON=python3.12",
     ),
 )
 
@@ -86,7 +86,7 @@ def run(command):
             sys.stdout.flush()
         failed = process.wait() != 0
     except KeyboardInterrupt:
-        sys.exit("set-up: interrupted; call make again to go on")
+        sys.exit("set-up: interrupted; run make again to continue")
     if failed:
         sys.exit("set-up: " + reason("".join(printed)))
 
@@ -94,7 +94,9 @@ def run(command):
 def main():
     if sys.version_info < (3, 11):
         version = ".".join(map(str, sys.version_info[:3]))
-        sys.exit("set-up: Python 3.11 or newer is needed, this is %s; name one: make PYTHON=python3.12" % version)
+        sys.exit(
+            "set-up: Python 3.11 or newer is needed, but this is %s; choose one with make PYTHON=python3.12" % version
+        )
     if found() == wanted():
         os.utime(READY)
         return

@@ -237,10 +237,10 @@ def _ks(values: Iterable[float]) -> tuple[float, float]:
 
 def verdicts(found: dict[str, Any]) -> dict[str, bool]:
     return {
-        "no run fails but by distance": not found["failed otherwise"],
-        "no more fail by distance than chance explains": found["failed by chance"]["p"] >= LEVEL,
-        "at each place z is normal over the runs": not found["departing places"],
-        "one z a run: they are normal": found["one a run"]["p"] >= LEVEL,
+        "no run fails for a reason other than distance": not found["failed otherwise"],
+        "no more runs fail by distance than chance explains": found["failed by chance"]["p"] >= LEVEL,
+        "at each place, z is normally distributed over the runs": not found["departing places"],
+        "one z-score per run: normally distributed": found["one a run"]["p"] >= LEVEL,
     }
 
 
@@ -253,9 +253,12 @@ def text(found: dict[str, Any]) -> str:
         f"{found['runs']} runs, {found['comparisons']} comparisons: {chance['count']} runs failed by distance, "
         f"{chance['expected']:.2g} expected by chance; {len(found['failed otherwise'])} otherwise",
         f"worst: {Z(**found['worst z'])}; a stored and a fresh estimate at most {found['worst distance']:.2f} apart",
-        f"{found['places']} places with a z: least Kolmogorov-Smirnov p after Holm {found['least p of a place']:.2g}",
-        f"one z a run, {one['n']} independent: Kolmogorov-Smirnov D = {one['distance']:.3f}, p = {one['p']:.2g}",
-        f"z beyond 2: {wide['share']:.2%} ± {wide['error']:.2%}, a normal has {2 * stats.norm.sf(2):.2%}",
+        f"{found['places']} places with a z-score: smallest Kolmogorov-Smirnov p after Holm's correction "
+        f"{found['least p of a place']:.2g}",
+        f"one z-score per run, {one['n']} independent: Kolmogorov-Smirnov D = {one['distance']:.3f}, "
+        f"p = {one['p']:.2g}",
+        f"share of |z| > 2: {wide['share']:.2%} ± {wide['error']:.2%}, for a normal distribution "
+        f"{2 * stats.norm.sf(2):.2%}",
         *(f"{verdict}: {'yes' if holds else 'NO'}" for verdict, holds in verdicts(found).items()),
     ]
     return "\n".join(lines)

@@ -33,7 +33,7 @@ export default function baseline(element) {
   button(keys, "b = 0", () => jump(0));
   button(keys, "b = mean of f", () => jump(MEAN));
   again("New samples", draw, keys);
-  const columns = [`estimate of ${EXACT}`, "variance", "÷ least"];
+  const columns = [`estimate (exact: ${EXACT})`, "variance", "÷ smallest"];
   const table = numbers(root, `Estimates from ${COUNT} samples, and the exact variance of one`, columns, [["is-score", "score function"]]);
   const spoken = summary(root);
   draw();
@@ -57,17 +57,17 @@ export default function baseline(element) {
     const { mean, error } = estimate(terms);
     const variance = baselineVariance(MU, SIGMA, state.b);
     table.set([[plusMinus(mean, error), whole(variance), fixed(variance / least, 3)]]);
-    spoken.say(`Baseline ${whole(state.b)}: estimate ${plusMinus(mean, error)}, variance ${whole(variance)}, ${fixed(variance / least, 3)} times the least.`);
+    spoken.say(`Baseline ${whole(state.b)}: estimate ${plusMinus(mean, error)}, variance ${whole(variance)}, ${fixed(variance / least, 3)} times the smallest variance.`);
     scatter.update();
     parabola.update();
   }
 
   function describeScatter() {
-    return `${COUNT} samples z and what each contributes to the estimate, (f(z) − b) times the score, on a curve that is flattest at the best b.`;
+    return `${COUNT} samples z and what each contributes to the estimate, (f(z) − b) times the score, on a curve that is closest to the dashed line at ${EXACT}, on average, when b is the best baseline.`;
   }
 
   function drawScatter(svg, width) {
-    const { x, y, inside } = chart(svg, { width, height: HEIGHT, title: "one dot a sample: (f(z) − b) · score", x: Z, y: TERMS });
+    const { x, y, inside } = chart(svg, { width, height: HEIGHT, title: "one dot per sample: (f(z) − b) · score", x: Z, y: TERMS });
     line(inside, "explore-zero", [x.range()[0], y(0)], [x.range()[1], y(0)]);
     const grid = Array.from({ length: 107 }, (_, i) => Z.domain[0] + 2.5 * i);
     curve(inside, "explore-line is-score is-past", grid.map((z) => [x(z), y(term(z))]));

@@ -40,8 +40,9 @@ export default function bent(element) {
     const { mean, error } = estimate(noise.map((u) => bentSlope(u < p ? 1 : 0, a)));
     now = { mean, error, limit: Math.round(straightThroughLimit(p, a) * 1e9) / 1e9 }; // 0 must be 0
     const verdict =
-      now.limit === EXACT ? "Straight-through is exact here."
-      : now.limit < 0 ? "Straight-through has the wrong sign: descent would climb."
+      a === 0 ? "Straight-through is exact here."
+      : now.limit === EXACT ? "Straight-through is unbiased here. On average, it equals the gradient."
+      : now.limit < 0 ? "Straight-through has the wrong sign, so gradient descent would increase the objective."
       : now.limit === 0 ? "Straight-through converges to 0 here."
       : `Straight-through converges to ${fixed(now.limit, 3)}, and more samples do not change this.`;
     words.text(`f(0) = 0 and f(1) = 1 for every bend, so the gradient is 1. ${verdict}`);
@@ -78,7 +79,7 @@ export default function bent(element) {
   function drawLimits(svg, width) {
     const { p, a } = state;
     const axis = { domain: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], name: "p" };
-    const { x, y, inside } = chart(svg, { width, height: HEIGHT, title: "gradient", x: axis, y: { domain: [-3.2, 5.2], ticks: [-2, 0, 1, 2, 4] } });
+    const { x, y, inside } = chart(svg, { width, height: HEIGHT, title: "limit, and gradient (dashed)", x: axis, y: { domain: [-3.2, 5.2], ticks: [-2, 0, 1, 2, 4] } });
     inside.append("rect").attr("class", "explore-wrong").attr("x", x(0)).attr("y", y(0)).attr("width", x(1) - x(0)).attr("height", y(-3.2) - y(0));
     label(inside, "is-end", [x(1) - 6, y(-3.2) - 8], "wrong sign");
     line(inside, "explore-exact", [x(0), y(EXACT)], [x(1), y(EXACT)]);

@@ -31,7 +31,7 @@ export default function chooser(element) {
   if (list?.children.length !== 1) throw new Error("chooser: the block must hold one list with one item, the first question");
   const first = read(list.children[0]);
 
-  const root = body(element, "A choice of estimators by questions, one at a time");
+  const root = body(element, "Questions that lead to an estimator, one at a time");
   const steps = root.append("ol").attr("class", "explore-path");
   const here = root.append("div").attr("class", "explore-question").attr("tabindex", "-1");
   const spoken = summary(root);

@@ -18,7 +18,7 @@ export default function convergence(element) {
   slider("at", { name: "N", spoken: "number of samples", min: 0, max: COUNTS.length - 1, step: 1, show: (at) => thousands(COUNTS[at]) });
   again("Forty new runs", () => (runs = fortyRuns(state.seed)));
   const rows = Object.entries(NAMES).map(([kind, name]) => [`is-${kind}`, name]);
-  const columns = ["one run ± std. error", "its z", "runs within ±2"];
+  const columns = ["one run ± std. error", "z-score", "runs within ±2 std. errors"];
   const table = numbers(root, `Estimates of ${EXACT}, with the exact standard error`, columns, rows);
   const spoken = summary(root);
   update();
@@ -34,7 +34,7 @@ export default function convergence(element) {
     table.set(texts);
     spoken.say(
       `With ${thousands(count)} samples: pathwise ${texts[0][0]}, score function ${texts[1][0]}. The exact value is ${EXACT}. ` +
-        `Within two standard errors are ${texts[0][2]} and ${texts[1][2]} runs.`,
+        `${texts[0][2]} pathwise runs and ${texts[1][2]} score-function runs lie within two standard errors.`,
     );
     for (const picture of pictures) picture.update();
   }
@@ -47,6 +47,6 @@ export default function convergence(element) {
   }
 
   function draw(svg, width, kind) {
-    funnel(svg, width, { kind, runs, at: state.at, title: `${NAMES[kind]}: estimates of ${EXACT}`, ticks: [-24, 0, 24, 48, 72] });
+    funnel(svg, width, { kind, runs, at: state.at, title: `${NAMES[kind]}: running means (exact: ${EXACT})`, ticks: [-24, 0, 24, 48, 72] });
   }
 }

@@ -51,8 +51,8 @@ export default function funnel(element) {
 
   function describe() {
     return (
-      `Estimated gradient against the number of samples, up to ${thousands(COUNTS[state.at])}. Forty lines close in on ${EXACT} in a funnel of ` +
-      "two standard errors. The line of torch.normal stays at 0."
+      `Forty lines of running means of the estimated gradient, drawn up to ${thousands(COUNTS[state.at])} samples, most of them inside a funnel of ` +
+      `two standard errors that narrows around ${EXACT}. The line of torch.normal stays at 0.`
     );
   }
 

@@ -49,7 +49,7 @@ export default function latent(element) {
       },
     });
   const sliders = [axis(0, "z₁", "z 1"), axis(1, "z₂", "z 2")];
-  button(panel, "Code of a picture", () => {
+  button(panel, "Go to a picture's code", () => {
     const { z } = OFFERED[state.next % OFFERED.length];
     state.next += 1;
     move(...z);
@@ -67,7 +67,9 @@ export default function latent(element) {
   function update() {
     pixels = decode(DECODER, state.z);
     const on = pixels.reduce((sum, p) => sum + p);
-    const text = `At z = (${state.z.map((x) => fixed(x, 2)).join(", ")}) the decoder expects ${fixed(on, 1)} of 64 pixels to be on. The nearest code is that of a ${nearest(state.z).digit}.`;
+    const { digit } = nearest(state.z);
+    const named = digit === 8 ? "an 8" : `a ${digit}`;
+    const text = `At z = (${state.z.map((x) => fixed(x, 2)).join(", ")}), the decoder switches on ${fixed(on, 1)} of 64 pixels on average. The nearest code is that of ${named}.`;
     words.text(text);
     spoken.say(text);
     plane.update();
@@ -89,7 +91,7 @@ export default function latent(element) {
   }
 
   function describePicture() {
-    return `A picture of ${SIDE} by ${SIDE} pixels. The more likely it is that a pixel is on, the stronger is its colour.`;
+    return `A picture of ${SIDE} by ${SIDE} pixels. The more likely it is that a pixel is on, the stronger its colour.`;
   }
 
   function drawPicture(svg, width) {

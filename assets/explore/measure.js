@@ -10,7 +10,7 @@ const SHOWN = 60; // pairs that are drawn
 const JUMP = 50;
 const FUNCTIONS = {
   square: { name: "f(z) = z²", f: (z) => z * z, slope: (z) => 2 * z, exact: () => 2 * MU, top: 25_000, ticks: [0, 10_000, 20_000] },
-  jump: { name: "f(z) = 1 for z > 50", f: (z) => Number(z > JUMP), slope: () => 0, exact: (sigma) => normalDensity(JUMP, MU, sigma), top: 1.25, ticks: [0, 1] },
+  jump: { name: "f(z) = 1 if z > 50, else 0", f: (z) => Number(z > JUMP), slope: () => 0, exact: (sigma) => normalDensity(JUMP, MU, sigma), top: 1.25, ticks: [0, 1] },
 };
 const Z = { domain: [-150, 174], ticks: [-100, -50, 0, 50, 100, 150] };
 const [UPPER, LOWER] = [150, 170];
@@ -31,8 +31,8 @@ export default function measure(element) {
   slider("sigma", { name: "σ", spoken: "sigma", min: 10, max: 50, step: 1, show: String });
   again("New pairs", drawPairs);
   const words = root.append("p").attr("class", "explore-step");
-  const rows = [["is-third", "pairs"], ["is-pathwise", "pathwise"], ["", "exact"]];
-  const table = numbers(root, `Estimates of the derivative with respect to mu from ${COUNT} pairs`, [`∂/∂μ, ${COUNT} pairs`], rows);
+  const rows = [["is-third", `${COUNT} pairs`], ["is-pathwise", `pathwise, ${COUNT} samples`], ["", "exact"]];
+  const table = numbers(root, "Estimates of the derivative with respect to mu", ["∂/∂μ"], rows);
   const spoken = summary(root);
   drawPairs();
   update();
@@ -58,7 +58,7 @@ export default function measure(element) {
     const { minus, plus, factor } = meanPair(MU, sigma, w);
     const one =
       `One pair: z⁻ = ${fixed(minus, 1)} and z⁺ = ${fixed(plus, 1)}, and f(z⁺) − f(z⁻) = ${fixed(f(plus) - f(minus), 0)}. ` +
-      `Times 1/(σ√(2π)) = ${fixed(factor, 5)}, this is ${fixed(term(w), digits)}.`;
+      `Multiplied by 1/(σ√(2π)) = ${fixed(factor, 5)}, this gives ${fixed(term(w), digits)}.`;
     words.text(one);
     spoken.say(`${one} All pairs give ${written(pairs)}, the pathwise estimator ${written(slopes)}. The exact value is ${fixed(exact(sigma), digits)}.`);
     for (const name of Object.keys(FUNCTIONS)) keys.select(`[data-kind=${name}]`).attr("aria-pressed", name === kind);

@@ -15,6 +15,7 @@ const LAST = STEP.dsigma;
 const BEAT = 1600; // ms a step, when it plays
 
 const show = (x) => (Number.isInteger(x) ? fixed(x, 0) : fixed(x, 2).replace(/(\.\d)0$/, "$1"));
+const factor = (x) => (x < 0 ? `(${show(x)})` : show(x)); // or a term, behind a sign
 
 export default function steps(element) {
   const state = { step: 0, eps: 0.5 };
@@ -71,8 +72,8 @@ export default function steps(element) {
     const eps = show(state.eps);
     return [
       `The parameters are μ = ${MU} and σ = ${SIGMA}, and the noise is ε = ${eps}.`,
-      `Forward: s = σε = ${SIGMA} × ${eps} = ${show(s)}. The factor ε is kept for the backward pass.`,
-      `Forward: z = μ + s = ${MU} + ${show(s)} = ${show(z)}. A sum does not need to keep anything.`,
+      `Forward: s = σε = ${SIGMA} × ${factor(state.eps)} = ${show(s)}. The factor ε is kept for the backward pass.`,
+      `Forward: z = μ + s = ${MU} + ${factor(s)} = ${show(z)}. A sum does not need to keep anything.`,
       `Forward: y = z² = ${show(y)}. The value z = ${show(z)} is kept.`,
       "Backward: we start at the result, where dy/dy = 1.",
       `Backward through the square: dy/dz = 1 × 2z = ${show(dz)}, with the kept z = ${show(z)}.`,
@@ -101,11 +102,11 @@ export default function steps(element) {
 
     const eps = show(state.eps);
     const edges = [
-      ["sigma", "s", STEP.s, SIGMA, STEP.dsigma, `${show(ds)} × ${eps}`],
+      ["sigma", "s", STEP.s, SIGMA, STEP.dsigma, `${show(ds)} × ${factor(state.eps)}`],
       ["eps", "s", STEP.s, eps],
       ["s", "z", STEP.z, show(s), STEP.add, `${show(dz)} × 1`],
       ["mu", "z", STEP.z, MU, STEP.add, `${show(dz)} × 1`],
-      ["z", "y", STEP.y, show(z), STEP.dz, `1 × 2 · ${show(z)}`],
+      ["z", "y", STEP.y, show(z), STEP.dz, `1 × 2 · ${factor(z)}`],
     ];
     for (const [from, to, forth, value, fro, message] of edges) {
       edge(svg, corner(from), corner(to), "forward", { shown: reached(forth), fresh: state.step === forth, text: value });

@@ -57,7 +57,7 @@ export default function pathwise(element) {
     const texts = [text("pathwise"), text("score"), [fixed(exact.mu, 4), fixed(exact.sigma, 4)]];
     table.set(texts);
     spoken.say(
-      `At mu ${fixed(mu, 2)}, sigma ${fixed(sigma, 2)}, the derivatives with respect to mu and sigma are ${texts[2].join(" and ")}. ` +
+      `At mu ${fixed(mu, 2)}, sigma ${fixed(sigma, 2)}, the exact derivatives with respect to mu and sigma are ${texts[2].join(" and ")}. ` +
         `Pathwise: ${texts[0].join(" and ")}. Score function: ${texts[1].join(" and ")}.`,
     );
     picture.update();
@@ -82,7 +82,7 @@ export default function pathwise(element) {
   function draw(svg, width) {
     const { noise, place } = scales(width);
     const { mu, sigma } = state;
-    label(svg, "", [0, 12], "ε, always the same");
+    label(svg, "", [0, 12], "noise ε, held fixed");
     label(svg, "", [0, SAMPLES_AT - 36], "z = μ + σε");
     const grid = Array.from({ length: 121 }, (_, i) => mu + sigma * (i / 20 - 3));
     const height = (z) => SAMPLES_AT - 40 * (normalDensity(z, mu, sigma) / normalDensity(mu, mu, sigma));

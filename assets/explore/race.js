@@ -85,8 +85,10 @@ export default function race(element) {
       return [`${rate}`, `${wins[i]}`, fixed(rate * races, 1), races ? plusMinus(p, Math.sqrt((p * (1 - p)) / races)) : "none yet"];
     });
     table.set(texts);
-    words.text(races ? `${races} ${races === 1 ? "race" : "races"}. Runner 1 has won ${wins[0]} of them, and runner 4 has won ${wins[3]}.` : "No race yet.");
-    if (rests) spoken.say(`${races} races. Wins of the four runners: ${wins.join(", ")}. Expected: ${texts.map((text) => text[2]).join(", ")}.`);
+    const after = `After ${races} ${races === 1 ? "race" : "races"},`;
+    words.text(races ? `${after} runner 1 has won ${wins[0]} and runner 4 has won ${wins[3]}.` : "No races yet.");
+    const expected = texts.map((text) => text[2]).join(", ");
+    if (rests) spoken.say(races ? `${after} the wins of runners 1 to 4 are ${wins.join(", ")}. Expected: ${expected}.` : "No races yet.");
     track.update();
     tally.update();
   }
@@ -107,14 +109,14 @@ export default function race(element) {
   }
 
   function describeTally() {
-    return `Wins of the four runners as bars, ${wins.join(", ")}, with a mark at the expected number of each.`;
+    return `Wins of the four runners as bars, ${wins.join(", ")}, with a mark at the expected number of wins of each.`;
   }
 
   function drawTally(svg, width) {
     const races = wins.reduce((sum, won) => sum + won);
     const most = Math.max(20, ...wins, 0.4 * races) * 1.15;
     const place = (count) => (count / most) * (width - 34);
-    label(svg, "", [0, 14], "wins (bars) and their expected number (lines)");
+    label(svg, "", [0, 14], "wins (bars) and expected wins (marks)");
     RATES.forEach((rate, i) => {
       const bar = svg.append("rect").attr("class", `explore-tally ${MARKS[i]}`).attr("x", 0).attr("y", lane(i) - 11);
       bar.attr("width", place(wins[i])).attr("height", 22);

@@ -24,7 +24,7 @@ export default function sobol(element) {
   const { slider, again } = steering(root, state, make);
   slider("power", { name: "N", spoken: "number of points", min: SIZES.fewest, max: SIZES.most, step: 1, show: (power) => `${2 ** power}` });
   again("New points");
-  const columns = ["empty boxes", "error of the mean", "r.m.s. of 40"];
+  const columns = ["empty boxes", "error of one mean", "r.m.s. error of 40"];
   const table = numbers(root, "Empty boxes, and errors of the mean of e^(x + y)", columns, Object.entries(NAMES).map(([kind, name]) => [MARKS[kind], name]));
   const spoken = summary(root);
   make();
@@ -50,19 +50,20 @@ export default function sobol(element) {
     }
     const texts = Object.keys(NAMES).map((kind) => [`${found[kind].empty.length} of ${count}`, fixed(found[kind].error, 5), fixed(found[kind].whole, 5)]);
     table.set(texts);
-    spoken.say(`${count} points. Random points leave ${texts[0][0]} boxes empty, root mean square error ${texts[0][2]}. Sobol points ${texts[1][0]}, ${texts[1][2]}.`);
+    const said = ([empty, , whole]) => `leave ${empty} boxes empty, with a root mean squared error of ${whole}`;
+    spoken.say(`With ${count} points, random points ${said(texts[0])}, and Sobol points ${said(texts[1])}.`);
     for (const picture of pictures) picture.update();
   }
 
   function describe(kind) {
-    return `${2 ** state.power} ${NAMES[kind]} in a square of as many boxes, of which ${found[kind].empty.length} are empty and shaded.`;
+    return `${2 ** state.power} ${NAMES[kind]} in a square divided into as many equal boxes. Empty boxes, which are shaded: ${found[kind].empty.length}.`;
   }
 
   function draw(svg, width, kind) {
     const { points, across, down, empty } = found[kind];
     const size = side(width);
     const [wide, high] = [size / across, size / down];
-    label(svg, "", [0, 14], `${NAMES[kind]}: ${empty.length} of ${across * down} boxes are empty`);
+    label(svg, "", [0, 14], `${NAMES[kind]}: empty boxes, ${empty.length} of ${across * down}`);
     const square = svg.append("g").attr("transform", `translate(1,${TOP})`);
     for (const box of empty) {
       const place = square.append("rect").attr("class", "explore-empty").attr("x", (box % across) * wide).attr("width", wide);

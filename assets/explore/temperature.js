@@ -39,7 +39,7 @@ export default function temperature(element) {
   slider("step", { name: "τ", spoken: "temperature tau", min: 0, max: TAU.steps, step: 1, show: (step) => fixed(tauAt(step), 3) });
   again("New noise", drawNoise);
   const words = root.append("p").attr("class", "explore-step");
-  const table = numbers(root, `Errors of the gradient from ${COUNT} samples`, PARTS, [["is-pathwise", "relaxed"]]);
+  const table = numbers(root, `Errors of the gradient estimate from ${COUNT} samples`, PARTS, [["is-pathwise", "relaxed"]]);
   const spoken = summary(root);
   drawNoise();
   update();
@@ -57,7 +57,7 @@ export default function temperature(element) {
     const text = `These samples give ${plusMinus(sampled.mean, sampled.error)}. With more of them, the estimate converges to ${fixed(now.mean, 4)}. The exact value is ${fixed(truth, 2)}.`;
     words.text(text);
     table.set([[fixed(now.bias, 4), fixed(now.error, 4), fixed(now.whole, 4)]]);
-    spoken.say(`Temperature ${fixed(now.tau, 3)}. ${text} Root mean square error ${fixed(now.whole, 4)}.`);
+    spoken.say(`Temperature ${fixed(now.tau, 3)}. ${text} Root mean squared error ${fixed(now.whole, 4)}.`);
     simplex.update();
     charts.update();
   }
@@ -89,7 +89,7 @@ export default function temperature(element) {
     return (
       "Against temperature, above: the limit of the relaxed gradient with a band of two standard errors, wide around the exact value " +
       "at low temperature, narrow and far from it at high temperature. Below: the bias rises, the standard error falls, and the root " +
-      "mean square error has a lowest point between them."
+      "mean squared error has a lowest point between them."
     );
   }
 
@@ -106,8 +106,8 @@ export default function temperature(element) {
     label(upper.inside, "is-end", [upper.x(TAU.highest) - 2, upper.y(truth) + 16], `exact ${fixed(truth, 2)}`);
 
     const lower = chart(svg, {
-      top: UPPER, width, height: HEIGHT - UPPER, x: { ...x, name: "temperature τ" }, title: `error of ${COUNT} samples`,
-      y: { domain: [0, 0.25], ticks: [0, 0.1, 0.2] },
+      top: UPPER, width, height: HEIGHT - UPPER, x: { ...x, name: "temperature τ" }, title: `error of an estimate from ${COUNT} samples`,
+      y: { domain: [0, 0.38], ticks: [0, 0.1, 0.2, 0.3] },
     });
     const show = (part, kind) => curve(lower.inside, kind, steps.map((at) => [lower.x(at.tau), lower.y(part(at))]));
     show((at) => Math.abs(at.bias), "explore-line is-score is-dashed");

@@ -154,7 +154,7 @@ def test_search_says_when_nothing_is_found_and_excerpts_hold_no_code(page: Page,
     for excerpt in search(page, "expectation").locator(".search-excerpt").all_inner_texts():
         assert not re.search(r"\\|\$|[{}]|Download the notebook", excerpt), excerpt
     page.locator(".book-search input").fill("xyzzyplugh")
-    expect(page.locator(".search-count")).to_have_text("Nothing was found.")
+    expect(page.locator(".search-count")).to_have_text("No results found.")
     page.keyboard.press("Escape")
     expect(page.locator(".book-search")).to_be_hidden()
 
@@ -163,7 +163,7 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(new_page: NewPage
     page = new_page(color_scheme="dark")
     page.goto(f"{book}index.html")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    menu = page.get_by_label("Colours")
+    menu = page.get_by_label("Colour theme")
     expect(menu).to_have_value("auto")
     menu.select_option("Light")
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
@@ -172,7 +172,7 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(new_page: NewPage
     assert theme(page) == "light"
     page.reload()
     assert theme(page) == "light"
-    expect(page.get_by_label("Colours")).to_have_value("light")
+    expect(page.get_by_label("Colour theme")).to_have_value("light")
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_from_a_file_search_theme_and_maths_work(open_file: Callable[[str], Page
     page.evaluate("document.fonts.ready")
     assert page.evaluate("[...document.fonts].some((f) => f.family === 'KaTeX_Main' && f.status === 'loaded')")
     expect(page.locator("main .katex").first).to_be_visible()
-    page.get_by_label("Colours").select_option("Dark")
+    page.get_by_label("Colour theme").select_option("Dark")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     result = search(page, "straight through").first
     result.click()
@@ -326,7 +326,7 @@ def test_a_page_reads_without_script(new_page: NewPage, book: str) -> None:
     page.goto(f"{book}chapters/04-pytorch.html")
     expect(page.locator("h1")).to_be_visible()
     expect(page.locator(".equation .katex").first).to_be_visible()
-    expect(page.get_by_label("Colours")).to_be_hidden()
+    expect(page.get_by_label("Colour theme")).to_be_hidden()
     expect(page.locator(".open-search")).to_be_hidden()
 
 

@@ -114,7 +114,7 @@ def test_a_search_that_failed_can_be_repeated(unwatched: Page, book: str) -> Non
     page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
     page.locator(".book-search input").fill("gumbel")
-    expect(count).to_have_text(re.compile(r"The first 12 of \d\d sections"))
+    expect(count).to_have_text(re.compile(r"The first 12 of \d\d results"))
 
 
 def test_a_drag_out_of_the_search_does_not_close_it(page: Page, book: str) -> None:
@@ -144,7 +144,7 @@ def test_what_cannot_be_copied_says_so(new_page: NewPage, book: str) -> None:
     cell = page.locator(".cell-code:visible").first
     cell.hover()
     cell.locator("button.code-copy-button").click()
-    expect(cell.locator("button.code-copy-button")).to_have_text("Not copied")
+    expect(cell.locator("button.code-copy-button")).to_have_text("Could not copy")
 
 
 def test_figures_keep_their_colours_where_those_of_the_page_are_forced(new_page: NewPage, book: str) -> None:

@@ -250,7 +250,7 @@ def test_the_error_is_least_at_the_temperature_that_the_text_names(page: Page, o
     assert best == pytest.approx(0.2, abs=0.04)
     assert lowest[best] == max(lowest.values()), "the dot on the curve is lowest there, too"
     assert lowest[best] - lowest[0.05] > 15, "and the minimum can be seen"
-    assert "It is least at about" in page.locator("[data-explore] ~ p").first.inner_text()
+    assert "The error is smallest at about" in page.locator("[data-explore] ~ p").first.inner_text()
 
 
 def test_every_sample_lies_in_the_triangle_and_moves_to_a_corner_as_the_temperature_falls(opened: Open) -> None:
@@ -301,9 +301,9 @@ def test_convergence_shows_the_right_numbers_for_every_run(opened: Open) -> None
                 z_scores = (g[:, :n].mean(1) - 24) / exact_error
                 assert error == pytest.approx(exact_error, rel=0.005)
                 assert mean == pytest.approx(g[0, :n].mean(), abs=0.005 * exact_error)
-                assert number(cell(figure, row, "its z").replace("+", "")) == pytest.approx(z_scores[0], abs=0.0051)
+                assert number(cell(figure, row, "z-score").replace("+", "")) == pytest.approx(z_scores[0], abs=0.0051)
                 within = (abs(z_scores) <= 2).sum()
-                assert cell(figure, row, "runs within ±2") == f"{within} of 40"
+                assert cell(figure, row, "runs within ±2 std. errors") == f"{within} of 40"
         assert n == 10_000
         # the sum of 40 squared z-scores is close to chi-squared at N = 10,000; 1e-4 of it lies beyond 85 (and 12)
         assert 12 < (z_scores**2).sum() < 85
@@ -507,11 +507,13 @@ def test_a_baseline_changes_the_variance_and_not_the_mean(opened: Open) -> None:
 
     def check(expected: float) -> None:
         assert float(b.input_value()) == expected
-        shows(cell(figure, "score function", "estimate of 24"), (z**2 - expected) * (z - 12) / 42**2)
+        shows(cell(figure, "score function", "estimate (exact: 24)"), (z**2 - expected) * (z - 12) / 42**2)
         variance = least + (expected - 12**2 - 3 * 42**2) ** 2 / 42**2
-        assert abs(pair(cell(figure, "score function", "estimate of 24"))[0] - 24) < SIGMAS * (variance / 400) ** 0.5
+        assert (
+            abs(pair(cell(figure, "score function", "estimate (exact: 24)"))[0] - 24) < SIGMAS * (variance / 400) ** 0.5
+        )
         assert number(cell(figure, "score function", "variance")) == pytest.approx(variance, abs=0.51)
-        assert number(cell(figure, "score function", "÷ least")) == pytest.approx(variance / least, abs=5.1e-4)
+        assert number(cell(figure, "score function", "÷ smallest")) == pytest.approx(variance / least, abs=5.1e-4)
         heights[expected] = float(figure.locator(".explore-dot").get_attribute("cy") or "")
 
     check(0)
@@ -519,7 +521,7 @@ def test_a_baseline_changes_the_variance_and_not_the_mean(opened: Open) -> None:
     check(12**2 + 42**2)
     b.fill("5436")
     check(5436)
-    assert cell(figure, "score function", "÷ least") == "1.000"
+    assert cell(figure, "score function", "÷ smallest") == "1.000"
     b.press("ArrowRight")
     assert number(cell(figure, "score function", "variance")) >= least
     b.press("End")
@@ -530,7 +532,7 @@ def test_a_baseline_changes_the_variance_and_not_the_mean(opened: Open) -> None:
 # Chapter 12 -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["f(z) = z²", "f(z) = 1 for z > 50"])
+@pytest.mark.parametrize("kind", ["f(z) = z²", "f(z) = 1 if z > 50, else 0"])
 def test_pairs_estimate_the_derivative_of_a_jump_too(opened: Open, kind: str) -> None:
     figure = opened("measure")
     figure.get_by_role("button", name=kind).click()
@@ -540,14 +542,14 @@ def test_pairs_estimate_the_derivative_of_a_jump_too(opened: Open, kind: str) ->
     f = (lambda z: (z > 50).astype(float)) if jumps else np.square
     pairs = (f(12 + 42 * w) - f(12 - 42 * w)) / (42 * (2 * math.pi) ** 0.5)
     exact = stats.norm(12, 42).pdf(50) if jumps else 24
-    column = "∂/∂μ, 400 pairs"
-    shows(cell(figure, "pairs", column), pairs)
+    column = "∂/∂μ"
+    shows(cell(figure, "400 pairs", column), pairs)
     assert number(cell(figure, "exact", column)) == pytest.approx(exact, rel=1e-3)
     assert abs(pairs.mean() - exact) < SIGMAS * pairs.std(ddof=1) / 20
     if jumps:
-        assert cell(figure, "pathwise", column) == "0"
+        assert cell(figure, "pathwise, 400 samples", column) == "0"
     else:
-        mean, error = pair(cell(figure, "pathwise", column))
+        mean, error = pair(cell(figure, "pathwise, 400 samples", column))
         assert error == pytest.approx(84 / 20, rel=0.2)
         assert abs(mean - 24) < SIGMAS * 84 / 20
     slider(figure, "distance w").press("Home")
@@ -573,7 +575,7 @@ def test_a_point_of_the_latent_plane_is_decoded(page: Page, opened: Open) -> Non
         )
         np.testing.assert_allclose(shown, expected, atol=6e-4)
         line = figure.locator(".explore-step").inner_text()
-        found = re.search(r"expects ([\d.]+) of 64 pixels to be on. The nearest code is that of a (\d)", line)
+        found = re.search(r"switches on ([\d.]+) of 64 pixels on average. The nearest code is that of an? (\d)", line)
         assert found, line
         assert float(found[1]) == pytest.approx(expected.sum(), abs=0.051)
         near = np.hypot(*(codes - z).T)
@@ -598,9 +600,9 @@ def test_a_point_of_the_latent_plane_is_decoded(page: Page, opened: Open) -> Non
     offered = np.flatnonzero(stored["LABELS"][near_grid] == stored["LABELS"])
     left_out = np.flatnonzero(offered != np.arange(len(offered)))[0]
     for code in offered[: left_out + 1]:
-        figure.get_by_role("button", name="Code of a picture").click()
+        figure.get_by_role("button", name="Go to a picture's code").click()
         assert check() == pytest.approx(np.clip(codes[code], -2.5, 2.5), abs=0.026)
-        assert f"nearest code is that of a {stored['LABELS'][code]}" in figure.locator(".explore-step").inner_text()
+        assert figure.locator(".explore-step").inner_text().endswith(f" {stored['LABELS'][code]}.")
 
 
 # Chapter 6 ------------------------------------------------------------------------------------------------------------
@@ -640,7 +642,7 @@ def test_a_figure_has_its_summary_before_it_may_speak(page: Page, opened: Open) 
 
 
 @pytest.mark.parametrize(
-    ("a", "p", "said"), [(1, 0.25, "converges to 0.500"), (4, 0.25, "wrong sign"), (4, 0.5, "exact")]
+    ("a", "p", "said"), [(1, 0.25, "converges to 0.500"), (4, 0.25, "wrong sign"), (4, 0.5, "unbiased")]
 )
 def test_straight_through_of_a_bent_function(opened: Open, a: float, p: float, said: str) -> None:
     figure = opened("bent")
@@ -748,8 +750,10 @@ def test_sobol_points_leave_no_box_empty_and_have_smaller_errors(alone: Callable
         boxes = np.floor(points[:, 0] * 2 ** (power // 2)) + 1000 * np.floor(points[:, 1] * 2 ** (power // 2))
         assert cell(figure, "random points", "empty boxes") == f"{2**power - len(np.unique(boxes))} of {2**power}"
         for row, errors in (("random points", chance), ("Sobol points", net)):
-            assert number(cell(figure, row, "error of the mean")) == pytest.approx(errors[0], abs=5.1e-6)
-            assert number(cell(figure, row, "r.m.s. of 40")) == pytest.approx((errors**2).mean() ** 0.5, abs=5.1e-6)
+            assert number(cell(figure, row, "error of one mean")) == pytest.approx(errors[0], abs=5.1e-6)
+            assert number(cell(figure, row, "r.m.s. error of 40")) == pytest.approx(
+                (errors**2).mean() ** 0.5, abs=5.1e-6
+            )
         # forty independent errors of known variance: chi-squared, of which 1e-5 lies on either side
         deviation = (((math.e**2 - 1) / 2) ** 2 - (math.e - 1) ** 4) ** 0.5 / 2 ** (power / 2)
         assert 13 < ((chance / deviation) ** 2).sum() < 91

@@ -141,7 +141,9 @@ def test_a_page_from_a_file_says_in_a_line_what_cannot_run(opened: Open, browser
         page.goto((tmp_path / "chapters" / "04-page.html").as_uri())
         said = page.locator("main .from-file")
         expect(said).to_have_count(1)
-        expect(said).to_contain_text("the search and the figures that move cannot run: make preview serves the book.")
+        expect(said).to_contain_text(
+            "so the search and the interactive figures cannot run. Use make preview to view the book."
+        )
 
 
 def test_a_chapter_offers_its_notebook_and_no_service_while_there_is_no_repository(opened: Open) -> None:

@@ -130,8 +130,8 @@ def test_the_first_cell_installs_helpers_in_colab_and_says_elsewhere_how(
     ("source", "message"),
     [
         ("A [span]{.x}", "01-first.ipynb, cell 2: no reader's copy can hold this"),
-        ("@eq-nowhere", "the pages have no number of eq-nowhere"),
-        ("$$\ny\n$$ {#eq-unknown}", "the pages have no number of eq-unknown"),
+        ("@eq-nowhere", "the pages have no number for eq-nowhere"),
+        ("$$\ny\n$$ {#eq-unknown}", "the pages have no number for eq-unknown"),
         ("[@smith]", "the pages do not cite smith"),
         ("::: {.callout-note}\nx", "a div is not closed"),
         (":::", "a div is closed that was not opened"),

@@ -42,7 +42,7 @@ def test_good_pages_pass(book: Path) -> None:
 def test_findings_are_printed_and_counted(book: Path) -> None:
     (book / "dot.svg").unlink()
     done = run_check(book)
-    assert (done.returncode, done.stdout) == (1, "index.html: has a broken link: dot.svg\n2 pages, 1 findings\n")
+    assert (done.returncode, done.stdout) == (1, "index.html: has a broken link: dot.svg\n2 pages, 1 finding\n")
 
 
 def test_an_empty_folder_does_not_pass(tmp_path: Path) -> None:
@@ -63,28 +63,28 @@ def test_an_empty_folder_does_not_pass(tmp_path: Path) -> None:
         ("#there", "#gone", "has a link to an anchor that is not there: other.html#gone"),
         ("#top", "#gone", "has a link to an anchor that is not there: #gone"),
         ("style.css", "gone.css", "has a broken link: gone.css"),
-        ("style.css", "https://example.org/a.css", "asks another host: https://example.org/a.css"),
-        ("</body>", '<script src="//example.org/a.js"></script></body>', "asks another host: //example.org/a.js"),
-        ("dot.svg", "https://example.org/a.svg", "asks another host: https://example.org/a.svg"),
+        ("style.css", "https://example.org/a.css", "loads from another host: https://example.org/a.css"),
+        ("</body>", '<script src="//example.org/a.js"></script></body>', "loads from another host: //example.org/a.js"),
+        ("dot.svg", "https://example.org/a.svg", "loads from another host: https://example.org/a.svg"),
         (
             "<p>Text",
             '<p style="background: url(https://example.org/b)">Text',
-            "asks another host: https://example.org/b",
+            "loads from another host: https://example.org/b",
         ),
         (
             "</head>",
             "<style>@import 'https://example.org/c';</style></head>",
-            "asks another host: https://example.org/c",
+            "loads from another host: https://example.org/c",
         ),
         (
             "</body>",
             '<form action="https://example.org/f"></form></body>',
-            "asks another host: https://example.org/f",
+            "loads from another host: https://example.org/f",
         ),
         (
             "</body>",
             '<object data="https://example.org/o"></object></body>',
-            "asks another host: https://example.org/o",
+            "loads from another host: https://example.org/o",
         ),
         (
             ' rel="noopener"',
@@ -127,7 +127,7 @@ def test_leaked_markup_is_found(book: Path, leak: str) -> None:
 
 def test_a_style_sheet_that_asks_another_host_is_found(book: Path) -> None:
     (book / "style.css").write_text("@font-face { src: url('https://example.org/f.woff2') }")
-    assert check_book(book) == [(Path("style.css"), "asks another host: https://example.org/f.woff2")]
+    assert check_book(book) == [(Path("style.css"), "loads from another host: https://example.org/f.woff2")]
 
 
 def test_hidden_icons_and_quartos_title_block_are_no_faults(book: Path) -> None:

@@ -315,7 +315,7 @@ def test_a_copy_for_readers_is_beside_its_page(built: Path, first: BeautifulSoup
 
 def test_a_chapter_says_how_long_it_takes_and_every_page_how_to_run_it(pages: Pages, first: BeautifulSoup) -> None:
     facts = one(first, "#title-block-header + .chapter-facts")
-    assert re.fullmatch(r"About \d+ minutes", words(facts.select("li")[0]))
+    assert re.fullmatch(r"About \d+ minutes to read", words(facts.select("li")[0]))
     for name in ("index", "chapters/01-first", "references"):
         assert one(pages(name), ".nav-footer code").get_text() == "make lab"
     assert not pages("index").select(".chapter-facts")

@@ -168,7 +168,7 @@ def test_set_up_says_which_python_is_too_old(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.strip() == (
-        "set-up: Python 3.11 or newer is needed, this is 3.9.2; name one: make PYTHON=python3.12"
+        "set-up: Python 3.11 or newer is needed, but this is 3.9.2; choose one with make PYTHON=python3.12"
     )
 
 
@@ -183,10 +183,10 @@ OFFLINE = (
 @pytest.mark.parametrize(
     ("printed", "why"),
     [
-        (OFFLINE, "the package index is out of reach"),
+        (OFFLINE, "the package index cannot be reached"),
         (OFFLINE.split("\n", 1)[1], "the package index has no torch==2.13.0 for Python 3.11"),
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
-        ("Error: [Errno 30] Read-only file system: '.venv'", "this folder may not be written to"),
+        ("Error: [Errno 30] Read-only file system: '.venv'", "this folder is not writable"),
         ("error: subprocess-exited-with-error", "this step failed, and what it printed above says why"),
     ],
 )

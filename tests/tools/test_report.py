@@ -74,10 +74,10 @@ def test_sweep(paths: list[Path]) -> None:
     }
     text = report.sweep(found, paths, record())
     for part in (
-        "On 2026-11-24, each chapter ran with 100 other seeds: 200 runs, 9,000 comparisons, 4,000 z.",
-        "| runs with a comparison beyond 4.5 | 1 | 0.061 by chance |",
-        "| largest z | -4.61 |  |",
-        "| share of z beyond ± 2 | 4.56% ± 0.10% | 4.55% |",
+        "On 2026-11-24, each chapter ran with 100 other seeds: 200 runs, 9,000 comparisons, 4,000 z-scores.",
+        "| runs with a comparison beyond 4.5 standard errors | 1 | 0.061 by chance |",
+        "| farthest z | -4.61 |  |",
+        "| share of z-scores beyond ±2 | 4.56% ± 0.10% | 4.55% |",
         "Since then, code, helpers or versions have changed for @sec-two.",
     ):
         assert part in text

@@ -154,11 +154,11 @@ def far(zs: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("fault", "red"),
     [
-        (shifted, "at each place z is normal over the runs"),
-        (stuck, "at each place z is normal over the runs"),
-        (everywhere, "one z a run: they are normal"),
-        (narrow, "one z a run: they are normal"),
-        (far, "no more fail by distance than chance explains"),
+        (shifted, "at each place, z is normally distributed over the runs"),
+        (stuck, "at each place, z is normally distributed over the runs"),
+        (everywhere, "one z-score per run: normally distributed"),
+        (narrow, "one z-score per run: normally distributed"),
+        (far, "no more runs fail by distance than chance explains"),
     ],
 )
 def test_a_fault_is_seen(book: list[Path], fault: object, red: str) -> None:
@@ -196,7 +196,7 @@ def test_words_that_depend_on_the_seed_and_errors_are_never_chance(book: list[Pa
     runs[second] = Run([], error="cell 1 failed: ValueError")
     found = sweep.judge(book, runs)
     assert len(found["failed otherwise"]) == 2
-    assert not sweep.verdicts(found)["no run fails but by distance"]
+    assert not sweep.verdicts(found)["no run fails for a reason other than distance"]
     assert "cell 1 failed: ValueError" in sweep.text(found)
 
 
