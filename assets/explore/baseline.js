@@ -33,7 +33,7 @@ export default function baseline(element) {
   button(keys, "b = 0", () => jump(0));
   button(keys, "b = mean of f", () => jump(MEAN));
   again("New samples", draw, keys);
-  const columns = [`estimate (exact: ${EXACT})`, "variance", "÷ smallest"];
+  const columns = [`estimate of ${EXACT}`, "variance", "÷ lowest"];
   const table = numbers(root, `Estimates from ${COUNT} samples, and the exact variance of one`, columns, [["is-score", "score function"]]);
   const spoken = summary(root);
   draw();
@@ -57,7 +57,7 @@ export default function baseline(element) {
     const { mean, error } = estimate(terms);
     const variance = baselineVariance(MU, SIGMA, state.b);
     table.set([[plusMinus(mean, error), whole(variance), fixed(variance / least, 3)]]);
-    spoken.say(`Baseline ${whole(state.b)}: estimate ${plusMinus(mean, error)}, variance ${whole(variance)}, ${fixed(variance / least, 3)} times the smallest variance.`);
+    spoken.say(`Baseline ${whole(state.b)}: estimate ${plusMinus(mean, error)}, variance ${whole(variance)}, ${fixed(variance / least, 3)} times the lowest variance.`);
     scatter.update();
     parabola.update();
   }
