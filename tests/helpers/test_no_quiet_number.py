@@ -354,6 +354,7 @@ REFUSED = [
     (td.Beta, {"concentration1": 1.0, "concentration0": 0.3}, "concentration0 must be > 0.383"),
     (td.ContinuousBernoulli, {"probs": 0.0}, "probs of ContinuousBernoulli must be > 2.2e-16 and < 1 - 2.2e-16, got"),
     (td.Normal, {"loc": 1e6, "scale": 0.01}, r"eps \* \|mean\| / standard deviation in torch.float32 must be < 0.02"),
+    (td.Cauchy, {"loc": 1e6, "scale": 0.01}, r"eps \* \|loc\| / scale must be < 0.02"),
     (lambda p: td.Bernoulli(p), {"p": torch.tensor(0.3, dtype=torch.bfloat16)}, "at least float32, got half precision"),
     (lambda c: td.LKJCholesky(2, c), {"c": 0.3}, "concentration must be > 0.867 in torch.float32"),
     (
