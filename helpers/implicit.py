@@ -159,7 +159,7 @@ def _drawn(q: Distribution, size: torch.Size, generator: Generator | None, dtype
     with drawing_from(generator):
         z = q.rsample(size)
     if size and z.dtype.itemsize < dtype.itemsize:  # a function may hold a Normal(0.0, 1.0), which has float32
-        validate.spread(z)
+        validate.spread(z, q)
     return z
 
 

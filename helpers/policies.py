@@ -1,7 +1,7 @@
-"""What the training of policies and language models puts into a score-function loss: returns, advantages, penalties.
+"""The returns, advantages and penalties that go into a score-function loss for policies and language models.
 
-Each function works on rewards or log-probabilities that are already there and knows nothing of the model they came
-from. A policy-gradient loss is `-(log_prob * advantage).mean()`, where the advantage is a weight without a gradient.
+Each function takes rewards or log-probabilities and does not depend on the model from which they came. A
+policy-gradient loss is `-(log_prob * advantage).mean()`, where the advantage is a weight without a gradient.
 """
 
 import math

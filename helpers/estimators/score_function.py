@@ -65,7 +65,7 @@ class ScoreFunction(Estimator):
         with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
             z = checked_samples(q.sample((n,)), n)
         if not families.has_moments(q) and len(q.event_shape) < 2:  # an entry of a matrix may be constant
-            validate.spread(z)
+            validate.spread(z, q)
         return z
 
     def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:

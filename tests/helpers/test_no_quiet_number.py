@@ -382,6 +382,19 @@ def test_samples_narrower_than_the_parameters_must_have_digits_enough() -> None:
     agrees(Pathwise(affine)(square, near_zero, 100_000, generator())["sigma"], 2.0, fault=0.1)
 
 
+def test_discrete_samples_may_all_be_the_same() -> None:
+    def with_a_place(p: Tensor) -> td.Distribution:
+        return td.TransformedDistribution(td.Bernoulli(p), td.AffineTransform(3.0, 2.0))
+
+    def straight_through(logits: Tensor) -> td.Distribution:
+        return td.OneHotCategoricalStraightThrough(logits=logits.float())
+
+    f = lambda z: z.reshape(len(z), -1).sum(1)  # noqa: E731
+    assert ScoreFunction(with_a_place)(f, {"p": 1e-6}, 20, generator())["p"].isfinite().all()
+    logits = torch.tensor([0.0, 0.0, 90.0], dtype=torch.float64)
+    assert Pathwise(straight_through)(f, {"logits": logits}, 20, generator())["logits"].isfinite().all()
+
+
 def test_a_matrix_may_have_constant_entries() -> None:
     for concentration in (0.5, 2.0):
         given = {"c": torch.tensor(concentration, dtype=torch.float64)}
