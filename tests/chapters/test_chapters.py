@@ -105,7 +105,7 @@ def test_no_line_of_a_paragraph_begins_like_a_list(notebook: nbformat.NotebookNo
             text = re.sub(r"^(```|\$\$)$.*?^\1", "", cell.source, flags=re.DOTALL | re.MULTILINE)
             for paragraph in re.split(r"\n\s*\n", text):
                 first, *lines = paragraph.splitlines() or [""]
-                marks = "[+>] " if re.match(r"\s*([-*|:]|\d+\.)", first) else r"[-+*>] |\d+[.)] |#"
+                marks = "[+>] " if re.match(r"\s*([-*] |[|:]|\d+\.)", first) else r"[-+*>] |\d+[.)] |#"
                 assert [line for line in lines if re.match(rf"\s*({marks})", line)] == []
 
 
