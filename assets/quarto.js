@@ -48,7 +48,7 @@
 
   // Navigations need names of their own, and the label of the links at the foot hides the number that they show
   const NAVIGATIONS = {
-    ".quarto-secondary-nav": "Page", "#quarto-sidebar": "Chapters", "#TOC": "On this page", ".page-navigation": "Previous and next page",
+    ".quarto-secondary-nav": "Page", "#quarto-sidebar": "Contents", "#TOC": "On this page", ".page-navigation": "Previous and next page",
   };
   for (const [bar, name] of Object.entries(NAVIGATIONS)) document.querySelector(bar)?.setAttribute("aria-label", name);
   $$(".page-navigation .pagination-link").forEach((link) => link.removeAttribute("aria-label"));

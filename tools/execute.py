@@ -8,12 +8,16 @@ nothing, and exits with 1 if the outputs of a chapter are older than its code.
 
 import argparse
 import hashlib
+import io
 import json
 import platform
 import re
 import sys
+import tokenize
 import tomllib
+from functools import cache
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +50,28 @@ def pins() -> list[str]:
     return [pin for pin in (ROOT / "requirements.lock").read_text().splitlines() if pin.partition("==")[0] in names]
 
 
+@cache
+def bare(source: str) -> str:
+    """The source without comments (captions are some) and with "..." for docstrings: no output depends on either."""
+    lines, cuts, before = source.splitlines(), [], tokenize.NEWLINE
+    tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type != tokenize.NL]
+    for token, after in pairwise(tokens):
+        alone = before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT) and after.type == tokenize.NEWLINE
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and alone):
+            cuts.append((*token.start, *token.end, "..." if token.type == tokenize.STRING else ""))
+        if token.type != tokenize.COMMENT:
+            before = token.type
+    for first, start, last, end, instead in reversed(cuts):
+        rest = (lines[first - 1][:start] + instead + lines[last - 1][end:]).rstrip()
+        lines[first - 1 : last] = [rest] if rest else []
+    return "\n".join(lines)
+
+
 def fingerprint(path: Path) -> str:
     """A hash of what outputs depend on: code cells, data they name, `helpers`, and the packages that both import."""
     notebook = nbformat.read(path, as_version=4)
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    helpers = [module.read_text() for module in sorted((ROOT / "helpers").rglob("*.py"))]
+    code = [bare(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    helpers = [bare(module.read_text()) for module in sorted((ROOT / "helpers").rglob("*.py"))]
     data = [f.read_text() for f in sorted((path.parent / "data").glob("*")) if any(f.name in cell for cell in code)]
     return hashlib.sha256(json.dumps([code, helpers, pins(), *data]).encode()).hexdigest()[:16]
 

@@ -37,7 +37,7 @@ def rate(cell: str) -> tuple[float, float]:
     """The rates that a cell of the table may mean: it is rounded to its last digit."""
     if cell.startswith("<"):
         return 0.0, float(cell.strip("< %")) / 100
-    shown = cell.removesuffix(" %")
+    shown = cell.removesuffix("%")
     half = 0.5 * 10.0 ** -len(shown.partition(".")[2])
     return (float(shown) - half) / 100, (float(shown) + half) / 100
 
@@ -73,14 +73,14 @@ def alarms_of(means: np.ndarray, errors: np.ndarray, decimals: int = 6) -> int:
 def test_false_alarms_are_as_many_as_stated(name: str, n: int) -> None:
     """2,000 pairs of honest runs.
 
-    A right table of 24 rates is refused with probability 24 * 2 * LEVEL = 1e-4. A rate that is stated as 1 % where it
-    is 2.5 %, or as 10 % where it is 15 %, is refused with probability 0.7 or more (a test below works it out).
+    A right table of 24 rates is refused with probability 24 * 2 * LEVEL = 1e-4. A rate that is stated as 1% where it
+    is 2.5%, or as 10% where it is 15%, is refused with probability 0.7 or more (a test below works it out).
     """
     draws = DISTRIBUTIONS[name]((PAIRS, 2, n))
     assert has_the_rate(alarms_of(draws.mean(-1), draws.std(-1, ddof=1) / np.sqrt(n)), PAIRS, *rate(table()[name, n]))
 
 
-@pytest.mark.parametrize(("stated", "true"), [("1.0 %", 0.025), ("10 %", 0.15), ("40 %", 0.465), ("< 0.01 %", 0.005)])
+@pytest.mark.parametrize(("stated", "true"), [("1.0%", 0.025), ("10%", 0.15), ("40%", 0.465), ("< 0.01%", 0.005)])
 def test_a_wrong_rate_is_seen(stated: str, true: float) -> None:
     """The power of the check above, for some rates that are off."""
     low, high = rate(stated)

@@ -305,7 +305,7 @@ def binary_concrete_moments(p: float, temperature: float) -> tuple[float, float]
 def test_binary_concrete_is_as_biased_as_the_quadrature_says(temperature: float, mean: float, variance: float) -> None:
     exact = binary_concrete_moments(0.25, temperature)
     assert exact == pytest.approx((mean, variance), rel=2e-4)
-    if temperature >= 0.05:  # below, 0.3 % would take 1e7 draws
+    if temperature >= 0.05:  # below, 0.3% would take 1e7 draws
         sampler = partial(reparametrize.binary_concrete, temperature=temperature)
         n = 3_000_000 if temperature == 0.05 else 1_500_000
         gradients = Pathwise(sampler)(square, {"p": 0.25}, n, generator())["p"]

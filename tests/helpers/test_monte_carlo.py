@@ -205,9 +205,9 @@ def test_seeds_and_chunks_are_independent(chunk_size: int) -> None:
     ids=["pathwise normal", "score", "score with baseline", "score normal"],
 )
 def test_standard_errors_are_honest(estimator: Estimator, params: dict[str, float], exact: dict[str, float]) -> None:
-    """10,000 repetitions at n = 1000; the share of covered truths has a standard error of 0.22 %.
+    """10,000 repetitions at n = 1000; the share of covered truths has a standard error of 0.22%.
 
-    d/dscale by the score function is left out: its law is so skewed (kurtosis 240) that the interval covers 93.0 % at
+    d/dscale by the score function is left out: its law is so skewed (kurtosis 240) that the interval covers 93.0% at
     n = 1000, however honest the standard error.
     """
     gradients = estimator(square, params, 10_000_000, generator())

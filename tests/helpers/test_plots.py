@@ -117,7 +117,7 @@ def test_a_histogram_has_the_area_and_height_of_its_density(dtype: torch.dtype) 
     heights, edges, _ = ax.patches[0].get_data()
     assert heights @ np.diff(edges) == pytest.approx(0.996, abs=1e-3)
     middles = (edges[1:] + edges[:-1]) / 2
-    central = np.abs(middles - 12) < 42  # 5,000 draws a bar and more: 1.5 % apart by chance
+    central = np.abs(middles - 12) < 42  # 5,000 draws a bar and more: 1.5% apart by chance
     np.testing.assert_allclose(heights[central], stats.norm(12, 42).pdf(middles)[central], rtol=0.1)
     (curve,) = ax.lines
     np.testing.assert_allclose(curve.get_ydata(), stats.norm(12, 42).pdf(curve.get_xdata()))

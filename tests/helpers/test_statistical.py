@@ -66,7 +66,7 @@ def test_a_fault_is_red(compare: Callable[[], None]) -> None:
 @pytest.mark.parametrize(
     "compare",
     [
-        lambda: agrees(normal(1.0, 10.0), 1.0),  # a standard error of 2 %: 3 % would hide
+        lambda: agrees(normal(1.0, 10.0), 1.0),  # a standard error of 2%: 3% would hide
         lambda: has_variance(normal(0.0, 1.0)[:1000], 1.0),
         lambda: has_law(normal(0.0, 1.0)[:1000], stats.norm.cdf),
         lambda: has_frequencies(one_hot(PROBS)[:40], PROBS),

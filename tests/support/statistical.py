@@ -6,7 +6,7 @@ as one, and a test run ends with how many there were and how often such a run go
 Some tests compare by themselves, with the same SIGMAS and LEVEL, about twenty times in all; means of skewed samples
 stray a little more often. No seed is tuned: `BOOK_SEED=7 pytest tests` must pass as well.
 
-Power. `agrees` refuses to compare with too few samples: an estimate that is off by `fault` (3 % unless a test says
+Power. `agrees` refuses to compare with too few samples: an estimate that is off by `fault` (3% unless a test says
 otherwise, relative to the largest exact number) must be at least 10 standard errors off.
 
 The formulas here are written out once more on purpose, and use nothing of helpers.monte_carlo.
@@ -55,7 +55,7 @@ def agrees(samples: Tensor, exact: object, *, fault: float = 0.03) -> None:
 def has_variance(samples: Tensor, exact: object, *, fault: float = 0.1) -> None:
     """The variance of `samples` is `exact`; its standard error comes from their fourth moment.
 
-    Fourth moments are large, so the fault that must show is 10 % here unless a test says otherwise.
+    Fourth moments are large, so the fault that must show is 10% here unless a test says otherwise.
     """
     deviations = samples.detach().double() - samples.detach().double().mean(0)
     agrees(deviations**2, exact, fault=fault)
@@ -65,7 +65,7 @@ def has_law(samples: Tensor, cdf: Callable[[np.ndarray], np.ndarray]) -> None:
     """Kolmogorov-Smirnov. With 2e5 samples a distribution function that seems off by 0.0065 anywhere goes red.
 
     By chance it seems 0.001 more or less than it is. So what is off by 0.0117 goes red with any seed, five such steps
-    beyond, as a normal law is whose sigma is 5 % off; at 3 % (0.0073) most seeds go red.
+    beyond, as a normal law is whose sigma is 5% off; at 3% (0.0073) most seeds go red.
     """
     assert samples.dim() == 1
     assert len(samples) >= 200_000, "too few samples"

@@ -1,5 +1,6 @@
 """`make execute` stores what a run gives, and nothing when it fails."""
 
+import ast
 import sys
 from pathlib import Path
 
@@ -164,6 +165,36 @@ def test_what_makes_stored_outputs_stale(folder: Path) -> None:
     execute.record(path, 1.2)
     chapter(folder, "2")
     assert execute.stale([path]) == [path]
+
+
+def test_words_in_the_code_do_not_make_outputs_stale(folder: Path) -> None:
+    code = '#| fig-cap: {}\nx = \'# {}\'  # {}\ny = """\n# kept\n"""\n'
+    path = chapter(folder, code.format("one", 1, "one"))
+    helper = folder / "helpers" / "part.py"
+    helper.write_text('"""One."""\n\ndef f():  # one\n    r"""One.\n\n    # Two.\n    """\n    # one\n    return 1\n')
+    execute.record(path, 1.0)
+    helper.write_text('"""1."""\n\ndef f():\n    """1."""\n    return 1\n')
+    chapter(folder, code.format("two", 1, "two\n# three"))
+    assert execute.stale([path]) == []
+    for other in (code.format("one", 2, "one"), code.replace("kept", "new").format("one", 1, "one")):
+        chapter(folder, other)
+        assert execute.stale([path]) == [path]
+
+
+def test_a_module_without_words_is_the_same_program() -> None:
+    """Its tree is that of the module with "..." in place of docstrings."""
+
+    def tree(source: str) -> str:
+        parsed = ast.parse(source)
+        for node in ast.walk(parsed):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body[0] = ast.Expr(ast.Constant(...))
+        return ast.dump(parsed)
+
+    modules = sorted((execute.ROOT / "helpers").rglob("*.py"))
+    assert len(modules) > 20
+    for module in modules:
+        assert tree(execute.bare(module.read_text())) == tree(module.read_text()), module
 
 
 def test_outputs_are_stale_when_data_that_the_code_names_changed(folder: Path) -> None:
