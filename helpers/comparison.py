@@ -38,7 +38,7 @@ class Trial:
     `gradient` is the estimate, `bias` its difference from the exact gradient (or from the estimate that stands for it),
     and `variance` that of one sample, whose sum over a vector has the label "logits, sum". `heavy` has the labels of
     variances whose standard error depends on a few large samples and may be too small, because their fourth moment is
-    known to no better than 15 %. Values so rare that no sample met them stay unseen. `evaluations` of f and `seconds`
+    known to no better than 15%. Values so rare that no sample met them stay unseen. `evaluations` of f and `seconds`
     on one core are per sample; the seconds are the median over CALLS calls, with the standard error `seconds_error`.
     """
 

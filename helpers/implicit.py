@@ -75,7 +75,7 @@ def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tens
 # torch makes these from Gamma variables, which underflow in float32 where a concentration is small.
 BY_GAMMA = (Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, StudentT)
 _SMALLEST = 0.01  # below it more than one Gamma variable in 1,000 underflows in float64 too
-_LARGEST_BETA = 1000.0  # beyond it torch's derivative of an unbalanced Beta is wrong by several to over 20 %
+_LARGEST_BETA = 1000.0  # beyond it torch's derivative of an unbalanced Beta is wrong by several to over 20%
 
 
 def concentrations(distribution: Distribution) -> Iterator[tuple[str, Tensor]]:
@@ -128,9 +128,10 @@ def rsample(
     """torch's own differentiable samples of Gamma, Beta, Dirichlet and others, drawn with a generator.
 
     `distribution` is a class of `torch.distributions` with `rsample`, or a function from the parameters to one, so
-    `partial(rsample, Gamma)` is a sampler. What is made of gamma variables has derivatives of about three digits.
-    Raises ValueError for a concentration below 0.01 (df below 0.02), where torch's samples underflow, and for Beta and
-    Dirichlet if one is above 1000 and another at most 6, where torch's derivatives are wrong by several to over 20 %.
+    `partial(rsample, Gamma)` is a sampler. The derivatives of gamma variables, and of all that is computed from them,
+    are accurate to about three digits. Raises ValueError for a concentration below 0.01 (df below 0.02), where torch's
+    samples underflow, and for Beta and Dirichlet if one is above 1000 and another at most 6, where torch's derivatives
+    are wrong by several to over 20%.
     Source: Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018.
     """
     is_class = _check_family(distribution)

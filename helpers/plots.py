@@ -65,7 +65,7 @@ def figure(columns: int = 1, rows: int = 1, *, height: float = 3.0, **kwargs: An
 def histogram(ax: Axes, samples: Tensor, density: Callable[[np.ndarray], np.ndarray], label: str = "density") -> None:
     """Draw samples as a histogram of area 1, and the density that they should follow as a curve.
 
-    The picture leaves out the outermost 0.2 % of the samples at either end. They still count in the area, so the bars
+    The picture leaves out the outermost 0.2% of the samples at either end. They still count in the area, so the bars
     of a heavy-tailed distribution have the right height.
     """
     values = samples.detach().cpu().numpy().ravel()

@@ -44,8 +44,8 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
 def open_uniform(size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
     """Uniform samples in (0, 1) on the device of `like`, in its dtype or, for half precision, in float32.
 
-    `torch.rand` returns multiples of a grid step, including 0. The samples here are the midpoints of the grid's cells,
-    so `log(u)` and `log1p(-u)` are finite.
+    `torch.rand` returns multiples of a grid step, including 0. Here half a step is added. Above 1/2 the sum is rounded
+    to a multiple again, and the largest is capped at 1 minus a step, so `log(u)` and `log1p(-u)` are finite.
     """
     dtype = at_least_float32(like.dtype)
     step = torch.finfo(dtype).eps / 2

@@ -74,7 +74,7 @@ class ARM(BinaryEstimator):
 class DisARM(BinaryEstimator):
     """(f(b) - f(b')) / 2 (b - b') sigmoid(|phi|): the mean of ARM given b and b', known as U2G as well.
 
-    Two evaluations of f; the variance is that of ARM less what u still moved. Unbiased.
+    It evaluates f twice. Its variance is that of ARM minus the part that is due to u once b and b' are known. Unbiased.
     Source: Dong, Mnih and Tucker 2020; Yin et al. 2020.
     """
 
@@ -91,9 +91,10 @@ class RELAX(BinaryEstimator):
 
     c is the `control`: any differentiable map of z, shape (n, *phi.shape), to (n,); the closer c(z) is to f(b), the
     less variance. Unbiased for every c, as the last two terms make up for what the first takes away. The noise of z' is
-    the one that makes z' = z, but z' moves with phi at another speed, dz'/dphi = (1 - exp(-|z|)) q(b): so one
-    evaluation of f and one of c do. With `keep_graph` the result can be differentiated in the control's parameters,
-    to train them for less variance. Source: Grathwohl et al. 2018; tied noise: Tucker et al. 2017.
+    the one that makes z' = z, but z' moves with phi at another speed, dz'/dphi = (1 - exp(-|z|)) q(b). So one
+    evaluation of f and one of c are enough. With `keep_graph` the result can be differentiated with respect to the
+    control's parameters, to train them for less variance.
+    Source: Grathwohl et al. 2018; tied noise: Tucker et al. 2017.
     """
 
     control: Callable[[Tensor], Tensor]

@@ -87,15 +87,16 @@ class PathwiseBound(Bound):
 
 @dataclass(frozen=True)
 class ImportanceWeighted(PathwiseBound):
-    """sum_k v_k d log w_k/dphi, v_k = w_k / sum_j w_j: backpropagation through log(1/k sum_k w_k) (IWAE).
+    """sum_j v_j d log w_j/dphi, v_j = w_j / sum_i w_i: backpropagation through log(1/k sum_j w_j) (IWAE).
 
     The derivative goes through the samples and through log q_phi. With k = 1 it is the pathwise gradient of the ELBO.
-    Unbiased. As k grows, the signal-to-noise ratio of the gradient falls like 1/sqrt(k).
+    Unbiased. As k grows, the signal-to-noise ratio falls like 1/sqrt(k) for the parameters of q, provided that the
+    weights have a finite variance.
     Source: Burda, Grosse and Salakhutdinov 2016; Rainforth et al. 2018.
     """
 
     def gradients(self, f: Objective, noise: Path, params: Gradients) -> Gradients:
-        """sum_k v_k (d log w_k/dz dz/dphi - d log q(z_k)/dphi)."""
+        """sum_j v_j (d log w_j/dz dz/dphi - d log q(z_j)/dphi)."""
         path, weights = self.along_path(f, noise, params, power=1)
         scores = ScoreFunction(self.distribution).scores(self.samples(noise, params), params, weights)
         return self.summed({name: term - scores[name] for name, term in path.items()})
@@ -103,7 +104,7 @@ class ImportanceWeighted(PathwiseBound):
 
 @dataclass(frozen=True)
 class DReG(PathwiseBound):
-    """sum_k v_k^2 d log w_k/dz dz/dphi, v_k = w_k / sum_j w_j: the doubly reparametrized gradient.
+    """sum_j v_j^2 d log w_j/dz dz/dphi, v_j = w_j / sum_i w_i: the doubly reparametrized gradient.
 
     log q is differentiated through z only. Its variance is zero where q is the exact posterior. Unbiased; its
     signal-to-noise ratio grows like sqrt(k), provided that w has finite moments up to the fourth order.
@@ -111,7 +112,7 @@ class DReG(PathwiseBound):
     """
 
     def gradients(self, f: Objective, noise: Path, params: Gradients) -> Gradients:
-        """sum_k v_k^2 d log w_k/dz dz/dphi."""
+        """sum_j v_j^2 d log w_j/dz dz/dphi."""
         return self.summed(self.along_path(f, noise, params, power=2)[0])
 
 
@@ -129,7 +130,7 @@ class STL(DReG):
 
 @dataclass(frozen=True)
 class VIMCO(Bound):
-    """sum_j (L - L_-j - v_j) grad_phi log q_phi(z_j), L = log(1/k sum_k w_k), v_j = w_j / sum_k w_k.
+    """sum_j (L - L_-j - v_j) grad_phi log q_phi(z_j), L = log(1/k sum_i w_i), v_j = w_j / sum_i w_i.
 
     L_-j is L with the geometric mean of the other weights in place of w_j, so it is a baseline that does not depend on
     z_j; hence k >= 2. The score function for the bound, for discrete z: f and the samples are not differentiated.
