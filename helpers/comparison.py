@@ -58,7 +58,7 @@ class Trial:
         if spread.mean == 0:
             return [*cells, "0", ""]
         error = math.hypot(spread.standard_error / spread.mean, self.seconds_error / self.seconds)
-        return [*cells, _rough(spread.mean.item() * ns), f"≈ {100 * error:.2g} %"]
+        return [*cells, _rough(spread.mean.item() * ns), f"≈ {100 * error:.2g}%"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,6 @@ from helpers.estimators.base import (
     Objective,
     Params,
     WithParams,
-    check_call,
-    checked_params,
     copy_for_f,
     objective,
 )
@@ -165,13 +163,10 @@ class Compiled(Estimator):
 
     def _noise(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Gradients, Tensor]:
         """Checked parameters and the noise of the plain estimator, tried on four samples for the sake of its errors."""
-        check_call(f, n, generator)
         if isinstance(f, WithParams):
             raise TypeError("f must be a function of z alone under Compiled, got a function of the parameters too")
-        values = checked_params(params)
-        self.estimator.check(values, n)
-        with plain_torch(next(iter(values.values())).device):
-            noise = self.estimator.noise(values, n, generator)
+        values, noise = self.prepared(f, params, n, generator)
+        with plain_torch(noise.device):
             before = torch.get_rng_state()
             try:
                 self._plain(f, noise[:4], values)

@@ -246,7 +246,7 @@ def binary_concrete(eps: Tensor, p: Tensor, temperature: Tensor) -> Tensor:
     """Relaxed Bernoulli samples, y = sigmoid((logit(p) + logit(eps)) / temperature) with eps ~ U(0, 1).
 
     p is in (0, 1), and temperature > 0. The difference of two Gumbel variables is a logistic variable, here logit(eps),
-    so this is the Gumbel-softmax with two classes. Source: Maddison, Mnih and Teh 2017, appendix B.
+    so this is the Gumbel-softmax with two classes. Source: Maddison, Mnih and Teh 2017.
     """
     return torch.sigmoid((torch.logit(p) + torch.logit(eps)) / temperature)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, TransformedDistribution
 
 Number = float | int | Tensor
 
@@ -94,28 +93,6 @@ def within(name: str, tensor: Tensor, low: float, high: float, allowed: str) -> 
     if not (low < smallest and largest < high):
         found = largest if low < smallest else smallest
         raise ValueError(f"{name} must be {allowed}, got {found:.6g}")
-
-
-def spread(z: Tensor, q: Distribution) -> None:
-    """Raise ValueError if the first samples z ~ q are rounded by more than a fiftieth of their standard deviation.
-
-    Samples of discrete distributions, and of those whose support is not known, may all be the same.
-    """
-    few = z[:100].detach()
-    if len(few) < 10 or not _is_continuous(q):
-        return
-    rounding = torch.finfo(z.dtype).eps * few.abs().amax(0) / few.std(0)
-    name = f"the rounding of samples in {z.dtype} / their standard deviation"
-    within(name, rounding.nan_to_num(0.0, math.inf), -1.0, 0.02, "< 0.02, or samples have too few digits")
-
-
-def _is_continuous(q: Distribution) -> bool:
-    while isinstance(q, Independent | TransformedDistribution):
-        q = q.base_dist
-    try:
-        return not q.support.is_discrete
-    except (NotImplementedError, AttributeError):
-        return False
 
 
 def positive(name: str, tensor: Tensor) -> None:

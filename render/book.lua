@@ -305,7 +305,11 @@ end
 block.Para, block.Plain = paragraph, paragraph
 
 local function items(list)
-  list.content = list.content:map(function(item) return convert(item) end)
+  list.content = list.content:map(function(item)
+    local first = item[1] and item[1].content and item[1].content[1]
+    if first and (first.text == '☐' or first.text == '☒') then refuse('a list of tasks: ' .. excerpt(item)) end
+    return convert(item)
+  end)
   return { list }
 end
 block.BulletList = items
@@ -395,6 +399,7 @@ end
 
 function block.Table(element)
   local id, text = element.identifier, pandoc.utils.blocks_to_inlines(element.caption.long)
+  if element.classes[1] or #element.attributes > 0 then refuse('a table with a class or an attribute: ' .. id) end
   for i, spec in ipairs(element.colspecs) do element.colspecs[i] = { spec[1] } end
   element.caption, element.identifier = { long = {} }, ''
   element.classes = { 'table' }
@@ -429,7 +434,8 @@ local function cell_blocks(content)
   local blocks, options, pictures = pandoc.Blocks {}, content.options, 0
   if content.code and content.code ~= '' then
     check_annotations(content.code)
-    local code = { pandoc.CodeBlock(content.code, pandoc.Attr('', { 'python', 'cell-code' })) }
+    local shown = content.code:gsub('\n\n\n+', '\n\n') -- the formatter's two empty lines are one on the page
+    local code = { pandoc.CodeBlock(shown, pandoc.Attr('', { 'python', 'cell-code' })) }
     if options['code-fold'] then
       local summary = pandoc.Plain(checked(inlines(options['code-summary'] or 'Code')))
       local opening = wrapped('<details class="code-fold"><summary>', { summary }, '</summary>')
@@ -481,6 +487,7 @@ local function tabset(element)
   local tabs = {}
   for _, one in ipairs(element.content) do
     if one.t == 'Header' then
+      if one.classes[1] or #one.attributes > 0 then refuse('a tab with a class or an attribute: ' .. excerpt(one)) end
       table.insert(tabs, { title = one.content, content = pandoc.Blocks {} })
     elseif #tabs > 0 then
       tabs[#tabs].content:extend(convert { one })
@@ -525,6 +532,7 @@ function block.Div(element)
     return { element }
   end
   local class = element.classes[1] or ''
+  if element.identifier ~= '' then return refuse('a div with an identifier: ' .. element.identifier) end
   if #element.classes == 1 and class == 'explorable' then return explorable(element) end
   local kind = class:match('^callout%-(%a+)$')
   if #element.classes == 1 and CALLOUTS[kind] then return callout(element, kind) end

@@ -304,9 +304,10 @@ class _Copier:
         options, code = _options(_source(cell))
         folded = any(div.kind == "fold" for div in self.divs)
         metadata = dict(cell["metadata"])
-        if folded:
-            metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
-        cells = [cell | {"source": code, "metadata": metadata}]
+        if folded or options.get("code-fold") == "true":
+            metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": folded}
+        outputs = [_at_half_size(output) for output in cell["outputs"]]
+        cells = [cell | {"source": code, "metadata": metadata, "outputs": outputs}]
         if "fig-cap" in options:
             number, _ = self._numbered(options.get("label", ""))
             text = f"**{number}.** {self._inline(options['fig-cap'])}"
@@ -429,6 +430,15 @@ class _Copier:
             if match["left"]:
                 line = source[source.rfind("\n", 0, match.start()) + 1 :].partition("\n")[0]
                 raise CopyError(f"{where}: no reader's copy can hold this: {line}")
+
+
+def _at_half_size(output: dict[str, Any]) -> dict[str, Any]:
+    """The output; a picture gets the size at which the book shows it, of one pixel for two that are stored."""
+    if "image/png" not in output.get("data", {}):
+        return output
+    header = base64.b64decode("".join(output["data"]["image/png"])[:32])
+    width, height = (int.from_bytes(header[i : i + 4], "big") // 2 for i in (16, 20))
+    return output | {"metadata": {"image/png": {"width": width, "height": height}}}
 
 
 def _options(source: str) -> tuple[dict[str, str], str]:

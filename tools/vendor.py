@@ -59,7 +59,7 @@ def bundle_search(folder: Path) -> None:
     esbuild = ["node_modules/.bin/esbuild", "node_modules/minisearch/dist/es/index.js", "--bundle", "--minify"]
     form = ["--format=iife", "--global-name=MiniSearchModule", "--target=es2020", "--log-level=warning"]
     said = f"// MiniSearch {MINISEARCH}, bundled by tools/vendor.py. Licence: minisearch.LICENSE beside this file."
-    ends = [f"--banner:js={said}", "--footer:js=const MiniSearch=MiniSearchModule.default;"]
+    ends = [f"--banner:js={said}", "--footer:js=var MiniSearch=MiniSearchModule.default;"]
     subprocess.run([*esbuild, *form, *ends, f"--outfile={SEARCH / 'minisearch.js'}"], cwd=folder, check=True)
     (SEARCH / "minisearch.LICENSE").write_text((package / "LICENSE.txt").read_text())
 

@@ -2,13 +2,15 @@
 
 An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
 one number per sample, shape (n,), each computed from its sample alone; to see this, it is called once more for two of
-them. `params` maps the argument names of the sampler or distribution to numbers or tensors. The result maps each name
-to a tensor of shape (n, *param.shape) whose mean over the first axis is the estimate.
+them and, if the values differ, up to twice more for n. `params` maps the argument names of the sampler or
+distribution to numbers or tensors. The result maps each name to a tensor of shape (n, *param.shape) whose mean over
+the first axis is the estimate.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +29,18 @@ Objective = Callable[..., Tensor]
 Params = Mapping[str, Number]
 Gradients = dict[str, Tensor]
 
-# Whether f is called only to find out if it mixes samples, which `compare_estimators` must not count.
+# Whether f is called only to try it, which `compare_estimators` must not count.
 TRYING: ContextVar[bool] = ContextVar("trying", default=False)
+
+
+@contextmanager
+def trying() -> Iterator[None]:
+    """Calls of f in this context only try it, and do not count as evaluations."""
+    before = TRYING.set(True)
+    try:
+        yield
+    finally:
+        TRYING.reset(before)
 
 
 @dataclass(frozen=True)
@@ -63,16 +75,21 @@ class Estimator(ABC):
         Raises TypeError or ValueError for bad arguments, or if f does not return n finite real numbers, each computed
         from one sample.
         """
-        check_call(f, n, generator)
-        values = checked_params(params)
+        values, noise = self.prepared(f, params, n, generator)
         with plain_torch(next(iter(values.values())).device):
-            self.check(values, n)
-            noise = self.noise(values, n, generator)
             gradients = self.gradients(objective(f, values), noise, values)
             if isinstance(f, WithParams):
                 own = partial_derivatives(f, self.samples(noise, values), values, n, self.of_values)
                 gradients = {name: g + own[name] for name, g in gradients.items()}
-        return gradients
+        return {name: g.to(values[name].dtype) for name, g in gradients.items()}
+
+    def prepared(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Gradients, Any]:
+        """The checked parameters, and the noise at them; TypeError or ValueError for bad arguments."""
+        check_call(f, n, generator)
+        values = checked_params(params)
+        with plain_torch(next(iter(values.values())).device):
+            self.check(values, n)
+            return values, self.noise(values, n, generator)
 
     def check(self, params: Gradients, n: int) -> None:  # noqa: B027 - most estimators have nothing to add
         """Raise ValueError for parameters that this estimator cannot take, or for too small an n."""
@@ -105,7 +122,7 @@ class Estimator(ABC):
         return values
 
     def numbers(self, params: Gradients) -> int:
-        """The size of the largest tensor that one gradient needs."""
+        """The size of the largest tensor that is known to be needed for one gradient."""
         return numbers_of(params)
 
     def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
@@ -173,31 +190,27 @@ def _check_no_mixing(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype
     two = slice(middle, middle + k)
     rounding = 8 * torch.finfo(dtype).eps * values[two].abs()
     near = rounding + 1e-3 * values.std()  # and little of what tells the values apart
-    again = lambda x: f(copy_for_f(x, dtype)).detach().to(dtype)  # noqa: E731
-    trying = TRYING.set(True)
+
+    def differs(x: Tensor, places: slice, near: Tensor | float) -> bool:
+        found = f(copy_for_f(x, dtype)).detach().to(dtype)[places]
+        return not ((found - values[two]).abs() <= near).all()  # NaN and infinity are near no finite value
+
     try:
-        alone = again(z[two])
-        if not _apart(alone, values[two], near):
-            return
-        if not torch.allclose(again(z[two]), alone, rtol=0, atol=0, equal_nan=True):  # f draws
-            return
-        others = z[middle].expand_as(z).clone()  # as many as before, because f may use their number or their places
-        others[two] = z[two]
-        mixed = _apart(again(others)[two], values[two], near)
-    except Exception:  # f may raise anything for samples or a number of them that it does not expect
+        with trying():
+            with suppress(Exception):  # f may take no other number of samples, for instance with a row of data for each
+                if not differs(z[two], slice(None), near):
+                    return
+            others = z[middle].expand_as(z).clone()
+            others[two] = z[two]
+            # As many samples as before, because f may use their number or places; and an f that draws always differs.
+            mixed = not differs(z, two, 0.0) and differs(others, two, near)
+    except Exception:  # f may raise anything for samples that it does not expect
         return
-    finally:
-        TRYING.reset(trying)
     if mixed:
         raise ValueError(
             f"{name} must compute the value of each sample from that sample alone, but the values of two samples "
             f"change with the other {len(z) - k}, as they do if {name} takes a mean over the first axis"
         )
-
-
-def _apart(found: Tensor, values: Tensor, near: Tensor) -> bool:
-    """Whether the two are not near one another; NaN and infinity are near no finite value."""
-    return not ((found - values).abs() <= near).all()
 
 
 def values_of(f: Objective, z: Tensor, dtype: torch.dtype, name: str = "f") -> Tensor:
@@ -292,14 +305,12 @@ def own_leaves(params: Gradients) -> Gradients:
     return {name: value.detach().requires_grad_() for name, value in params.items()}
 
 
-def rows_of_jacobian(
-    values: Tensor, leaves: Gradients, check_unused: Callable[[str], None] = lambda name: None
-) -> Gradients:
+def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
     """d values_i / d leaf for each i, shape (n, *leaf.shape), for any function of the leaves.
 
     The gradient of sum_i w_i values_i is linear in w, so its derivative with respect to w is one column of the
-    Jacobian for each element of a leaf, and no copies of the parameters are needed. `check_unused` gets the name of
-    each leaf to which no graph leads. Raises NotImplementedError if torch cannot differentiate that gradient again.
+    Jacobian for each element of a leaf, and no copies of the parameters are needed. Raises NotImplementedError if torch
+    cannot differentiate that gradient again.
     """
     weights = torch.ones_like(values, requires_grad=True)
     found = {}
@@ -307,8 +318,6 @@ def rows_of_jacobian(
     if values.requires_grad:
         totals = torch.autograd.grad(values, list(leaves.values()), weights, create_graph=True, allow_unused=True)
     for (name, leaf), total in zip(leaves.items(), totals, strict=True):
-        if total is None:
-            check_unused(name)
         if total is None or not (total.requires_grad or total.any()):
             found[name] = values.new_zeros(len(values), *leaf.shape)
             continue
@@ -327,7 +336,8 @@ def rows_of_jacobian(
 
 def _differ(rows: Tensor, total: Tensor) -> bool:
     """Whether the rows miss the total, because torch gives 0 for a path that it cannot differentiate again."""
-    return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max()).any())
+    rounding = 8 * torch.finfo(rows.dtype).eps * len(rows)
+    return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max() + rounding).any())
 
 
 def partial_derivatives(

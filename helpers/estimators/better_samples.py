@@ -1,7 +1,8 @@
 """Antithetic pairs and quasi-Monte-Carlo points, for any estimator with standard noise.
 
-Antithetic pairs mirror the noise; Sobol points become noise through its inverse CDF. Both therefore work if the noise
-of the estimator is known, as for every `Reparametrization`, distributions with an inverse CDF, and binary variables.
+Antithetic pairs mirror the noise; Sobol points become noise through its inverse CDF. Both therefore need an estimator
+whose noise is known: `Pathwise` of a `Reparametrization`, `ScoreFunction` of a distribution with an inverse CDF, or one
+for binary variables.
 """
 
 from abc import abstractmethod
@@ -38,7 +39,7 @@ class _Grouped(Estimator):
 
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError if `estimator` does, or if it fits a coefficient, whose halves would divide a group."""
-        if isinstance(self.estimator, ControlVariate) and self.estimator.coefficient is None:
+        if isinstance(self.estimator, ControlVariate) and self.estimator.fits:
             raise ValueError(
                 f"estimator must have a coefficient of its own under {type(self).__name__}, got a ControlVariate that "
                 f"fits it: use ControlVariate({type(self).__name__}(...), ...)"

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers import validate
-from helpers.estimators.base import Estimator, Gradients, Objective, objective
+from helpers.estimators.base import Estimator, Gradients, Objective, objective, trying
 from helpers.randomness import Noise, open_uniform, uniform
 from helpers.reparametrize import size_of
 from helpers.validate import Number
@@ -85,6 +85,21 @@ class DisARM(BinaryEstimator):
         return {"logits": half * (b - other) * torch.sigmoid(logits.abs())}
 
 
+def _check_slope(control: Objective, z: Tensor, slope: Tensor, values: Tensor) -> None:
+    """Raise ValueError if the graph of the control misses a part of its derivative, for half of a few samples."""
+    few, h = z[:8], 1e-3
+    try:
+        with trying(), torch.no_grad():
+            at, up, down = (control(few + step).to(z.dtype) for step in (0.0, h, -h))
+    except Exception:  # it may take no other number of samples
+        return
+    if not torch.allclose(at, values[:8].to(at.dtype)):  # it draws
+        return
+    off = (up - down - 2 * h * slope[:8].reshape(len(few), -1).sum(1)).abs().median()
+    if off > 0.05 * (up - down).abs().median() + 64 * torch.finfo(z.dtype).eps * at.abs().max():
+        raise ValueError("control must be differentiable in z, but its graph misses a part, as where it detaches")
+
+
 @dataclass(frozen=True)
 class RELAX(BinaryEstimator):
     """(f(b) - c(z')) (b - p) + d/dphi c(z) - d/dphi c(z'), z = phi + logit(u), b = 1[z > 0], z' ~ q(z | b).
@@ -118,6 +133,7 @@ class RELAX(BinaryEstimator):
             total = c.sum() + 0 * z.sum()  # a constant control has no graph of its own
             (slope,) = torch.autograd.grad(total, z, create_graph=self.keep_graph)
         z = z.detach()
+        _check_slope(self.control, z, slope.detach(), c.detach())
         b = (z > 0).to(z.dtype)
         weight = f(b).detach() - (c if self.keep_graph else c.detach())
         speed = -torch.expm1(-z.abs()) * torch.sigmoid((2 * b - 1) * logits)

@@ -134,8 +134,8 @@ class GumbelEstimator(CategoricalEstimator):
 class LocalExpectation(GumbelEstimator):
     """J(pi) F for each variable, F_i the value of f with the class i for it and sampled classes for all others.
 
-    One variable takes K evaluations of f and gives the exact gradient, without variance. M variables take M K
-    evaluations, and the only variance is that of the others. Unbiased; f need not be differentiable.
+    Each variable takes K evaluations of f. With one variable the gradient is exact and has no variance; with several,
+    the only variance is that of the others. Unbiased; f need not be differentiable.
     Source: Titsias and Lazaro-Gredilla 2015.
     """
 
@@ -343,6 +343,11 @@ class Subset(Distribution):
         self.k = validate.integer("k", k, 1)
         _at_most(self.k, self.logits.shape[-1], _LARGEST)
         super().__init__(self.logits.shape[:-1], self.logits.shape[-1:], validate_args)
+
+    @property
+    def terms(self) -> int:
+        """2^k, the number of terms of a probability."""
+        return 2**self.k
 
     @property
     def support(self) -> constraints.Constraint:

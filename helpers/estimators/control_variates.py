@@ -18,8 +18,6 @@ from helpers.estimators.base import (
     Objective,
     Params,
     WithParams,
-    check_call,
-    checked_params,
     objective,
     own_leaves,
 )
@@ -35,11 +33,9 @@ def values_and_scores(
     distribution: Family, f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> tuple[Tensor, Gradients]:
     """f(z), shape (n,), and grad_phi log q_phi(z), shape (n, *param.shape) for each name, at the same n samples."""
-    check_call(f, n, generator)
-    estimator, given = ScoreFunction(distribution), checked_params(params)
-    estimator.check(given, n)
-    with plain_torch(next(iter(given.values())).device):
-        z = estimator.noise(given, n, generator)
+    estimator = ScoreFunction(distribution)
+    given, z = estimator.prepared(f, params, n, generator)
+    with plain_torch(z.device):
         values = objective(f, given)(z).detach()
         return values, estimator.scores(z, given, torch.ones_like(values))
 
@@ -133,6 +129,16 @@ class ControlVariate(Estimator):
             raise TypeError("h must be a function of z alone, got a function of the parameters too")
         if self.coefficient is not None:
             validate.tensors(coefficient=self.coefficient)
+        elif isinstance(self.estimator, ControlVariate) and self.estimator.fits:
+            raise ValueError(
+                "estimator must have a coefficient of its own, got a ControlVariate that fits it to the other half of "
+                "the samples, as this one does"
+            )
+
+    @property
+    def fits(self) -> bool:
+        """Whether this or its estimator fits a coefficient."""
+        return self.coefficient is None or (isinstance(self.estimator, ControlVariate) and self.estimator.fits)
 
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError if `estimator` does, or for n < 4 if the coefficient has to be fitted."""

@@ -11,7 +11,7 @@ from functools import partial
 from inspect import Parameter, signature
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.distributions import (
     Beta,
     ContinuousBernoulli,
@@ -26,8 +26,8 @@ from torch.distributions import (
 
 from helpers import validate
 from helpers.estimators.base import Gradients, own_leaves
-from helpers.implicit import BY_GAMMA, concentrations
-from helpers.randomness import at_least_float32
+from helpers.implicit import BY_GAMMA, check_spread, concentrations
+from helpers.randomness import at_least_float32, drawing_from
 
 Family = type[Distribution] | Callable[..., Distribution]
 
@@ -62,9 +62,9 @@ def name_of(family: Family) -> str:
 
 def event_dims(family: Family, params: Gradients) -> dict[str, int]:
     """How many axes of each parameter of a class belong to one sample; ValueError for a name that is no parameter."""
-    found = {}
+    found, arguments = {}, signature(family).parameters
     for name, value in params.items():
-        if name not in signature(family).parameters:
+        if name not in arguments:
             raise ValueError(f"params must name arguments of {name_of(family)}, got {name!r}")
         domain = _domain_of(family, name, params)
         if domain is None or constraints.is_dependent(domain):
@@ -75,18 +75,26 @@ def event_dims(family: Family, params: Gradients) -> dict[str, int]:
         if value.dim() < domain.event_dim:
             raise ValueError(f"{name} must have at least {domain.event_dim} axes, got shape {tuple(value.shape)}")
         found[name] = domain.event_dim
-    if any(found.values()):
-        _check_event(family, params, found)
     validate.broadcast({name: params[name].shape[: params[name].dim() - found[name]] for name in params})
     return found
 
 
-def _check_event(family: Family, params: Gradients, event_dims: Mapping[str, int]) -> None:
-    """Raise ValueError if the parameters of a class do not have samples of one size, which torch need not notice."""
-    event = at_own_shape(family, params).event_shape
-    for name, dims in event_dims.items():
-        size = params[name].shape[params[name].dim() - dims] if dims else 0
-        if event and dims and size != event[-1]:
+def check_params(family: Family, params: Gradients) -> None:
+    """Raise ValueError for names, values or sizes that a class cannot take; a function checks its own.
+
+    A size is wrong if parameters belong to samples of different sizes, which torch need not notice.
+    """
+    if not is_class(family):
+        return
+    dims = {name: dim for name, dim in event_dims(family, params).items() if dim}
+    for name, value in params.items():
+        domain = _domain_of(family, name, params)
+        if not domain.check(value).all():
+            raise ValueError(f"{name} must satisfy {domain}, got {value}")
+    event = at_own_shape(family, params).event_shape if dims else ()
+    for name, dim in dims.items():
+        size = params[name].shape[-dim]
+        if event and size != event[-1]:
             shapes = {each: tuple(value.shape) for each, value in params.items()}
             raise ValueError(f"parameters must belong to samples of one size, got {event[-1]} and {size} from {shapes}")
 
@@ -120,23 +128,24 @@ def moved(params: Gradients, name: str) -> Gradients:
     return params | {name: params[name] + 0.01 * params[name].abs().clamp(min=0.01)}
 
 
-def check_graph(family: Family, params: Gradients, z: Tensor, name: str) -> None:
-    """Raise ValueError if a function depends on this parameter, although no graph leads from its density to it."""
-    try:
-        with torch.no_grad():
-            before, after = (at_own_shape(family, values).log_prob(z) for values in (params, moved(params, name)))
-    except ValueError:  # the distribution does not exist there
-        return
-    if not before.equal(after):
-        raise ValueError(f"{name_of(family)} depends on {name!r} and carries no graph to it: {NO_GRAPH}")
-
-
-def check_domains(family: Family, params: Gradients) -> None:
-    """Raise ValueError where a parameter of a class is outside its domain; a function checks its own."""
-    for name, value in params.items():
-        domain = _domain_of(family, name, params)
-        if not domain.check(value).all():
-            raise ValueError(f"{name} must satisfy {domain}, got {value}")
+def check_graph(family: Family, params: Gradients) -> None:
+    """Raise ValueError if a function depends on a parameter to which no graph leads from its density."""
+    leaves, like = own_leaves(params), next(iter(params.values()))
+    with torch.no_grad(), drawing_from(Generator(like.device).manual_seed(0)):
+        z = at_own_shape(family, params).sample((8,))
+    with torch.enable_grad():
+        density = at_own_shape(family, leaves).log_prob(z)
+    slopes = [None] * len(leaves)
+    if density.requires_grad:
+        slopes = torch.autograd.grad(density.sum(), list(leaves.values()), allow_unused=True)
+    for name in (name for name, slope in zip(leaves, slopes, strict=True) if slope is None):
+        try:
+            with torch.no_grad():
+                after = at_own_shape(family, moved(params, name)).log_prob(z)
+        except ValueError:  # the distribution, or a sample of it, does not exist there
+            continue
+        if not density.equal(after):
+            raise ValueError(f"{name_of(family)} depends on {name!r} and carries no graph to it: {NO_GRAPH}")
 
 
 def check_derivative(family: Family, params: Gradients) -> Distribution:
@@ -175,13 +184,13 @@ def widened(family: Family, params: Gradients) -> Gradients:
     return {name: value.to(at_least_float32(value.dtype)) for name, value in params.items()} if narrow else params
 
 
-def check_digits(q: Distribution, dtype: torch.dtype) -> None:
+def check_digits(q: Distribution, like: Tensor) -> None:
     """Raise ValueError where samples of q in its own precision have too few digits for the score, or in `dtype` for f.
 
     One Gamma variable in a million may underflow, one Beta variable in a million may be rounded to 1, and a sample may
     be rounded by a fiftieth of its standard deviation, or before f sees it by a third.
     """
-    _check_rounding(q, dtype)
+    _check_rounding(q, like)
     while isinstance(q, Independent | TransformedDistribution | MixtureSameFamily):
         q = q.component_distribution if isinstance(q, MixtureSameFamily) else q.base_dist
     if isinstance(q, BY_GAMMA):
@@ -189,6 +198,8 @@ def check_digits(q: Distribution, dtype: torch.dtype) -> None:
             _at_least("tiny", name + " / 2" if name.startswith("df") else name, value, "torch's samples underflow")
     if isinstance(q, Beta):
         _at_least("eps", "concentration0", q.concentration0, "samples are rounded to 1")
+    if isinstance(q, LKJCholesky) and q.dim > 2:
+        raise ValueError(f"LKJCholesky must have dim 2, as torch draws others with wrong probabilities, got {q.dim}")
     if isinstance(q, LKJCholesky):
         _at_least("eps", "concentration", q.concentration, "samples are rounded to correlations of 1")
     if isinstance(q, ContinuousBernoulli) and "probs" in vars(q):
@@ -201,23 +212,28 @@ def check_digits(q: Distribution, dtype: torch.dtype) -> None:
         validate.within("eps * |loc| / scale", rounding, -1.0, 0.02, "< 0.02, or samples have too few digits")
 
 
-def _check_rounding(q: Distribution, dtype: torch.dtype) -> None:
-    if not has_moments(q) or q.support.is_discrete or not q.mean.is_floating_point():
+def _check_rounding(q: Distribution, like: Tensor) -> None:
+    moments = _moments(q)
+    if moments is None:  # then a few samples show it, drawn from a generator of their own
+        with torch.no_grad(), drawing_from(Generator(like.device).manual_seed(0)):
+            check_spread(q.sample((100,)), q)
         return
-    ratio = (q.mean.detach().abs() / q.stddev.detach()).nan_to_num(0.0, 0.0, 0.0)
-    for precision, largest in ((q.mean.dtype, 0.02), (dtype, 0.3)):
+    mean, deviation = moments
+    if q.support.is_discrete or not mean.is_floating_point():
+        return
+    ratio = (mean.detach().abs() / deviation.detach()).nan_to_num(0.0, 0.0, 0.0)
+    for precision, largest in ((mean.dtype, 0.02), (like.dtype, 0.3)):
         rounding = torch.finfo(precision).eps * ratio
         name = f"eps * |mean| / standard deviation in {precision}"
         validate.within(name, rounding, -1.0, largest, f"< {largest}, or samples have too few digits")
 
 
-def has_moments(q: Distribution) -> bool:
-    """Whether torch knows the mean, the standard deviation and the support."""
+def _moments(q: Distribution) -> tuple[Tensor, Tensor] | None:
+    """The mean and the standard deviation; None if torch does not know them, or not the support."""
     try:
-        _ = q.mean, q.stddev, q.support
+        return (q.mean, q.stddev) if q.support is not None else None
     except (NotImplementedError, AttributeError):
-        return False
-    return True
+        return None
 
 
 def _at_least(limit: str, name: str, value: Tensor, reason: str) -> None:
@@ -294,9 +310,10 @@ def _arguments_on_an_edge(q: Distribution) -> Iterator[tuple[str, Tensor]]:
 
 
 def numbers_of_sample(family: Family, params: Gradients) -> int:
-    """The size of one sample, or of the largest parameter where that is larger."""
+    """The size of one sample, of the largest parameter, or of the terms of its probability, whichever is largest."""
     q = at_own_shape(family, params)
-    return max(q.batch_shape.numel() * q.event_shape.numel(), *(value.numel() for value in params.values()))
+    sizes = [q.event_shape.numel(), getattr(q, "terms", 1)]
+    return max(q.batch_shape.numel() * max(sizes), *(value.numel() for value in params.values()))
 
 
 def class_in(sampler: object) -> type[Distribution] | None:

@@ -92,7 +92,7 @@ class MeasureValued(Estimator):
         self.distribution(**params, validate_args=True)
         if self.distribution is Normal:
             q = self.distribution(**families.widened(Normal, params))
-            families.check_digits(q, next(iter(params.values())).dtype)
+            families.check_digits(q, next(iter(params.values())))
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> tuple[Tensor, dict[str, _Triple]]:
         """The samples z, and for each parameter c, z+ and z- in each coordinate."""
@@ -116,7 +116,7 @@ class MeasureValued(Estimator):
                 value = params[name]
                 difference = weight * (_in_each_place(f, z, plus) - _in_each_place(f, z, minus))
                 padded = (1,) * (z.dim() - 1 - value.dim()) + value.shape
-                result[name] = difference.sum_to_size(len(z), *padded).reshape(len(z), *value.shape).to(value.dtype)
+                result[name] = difference.sum_to_size(len(z), *padded).reshape(len(z), *value.shape)
         return result
 
     def samples(self, noise: tuple[Tensor, dict[str, _Triple]], params: Gradients) -> Tensor:

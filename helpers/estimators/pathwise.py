@@ -1,9 +1,9 @@
 """The pathwise estimator, which differentiates through the sampler."""
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from weakref import WeakSet
 
 import torch
@@ -41,9 +41,10 @@ class Pathwise(Estimator):
 
     Unbiased if the sampler is a differentiable reparametrization and f is continuous and almost everywhere
     differentiable. For a relaxation, a straight-through sampler, or one that torch does not differentiate, it is the
-    result of backpropagation, which is biased or zero. A parameter on which f(z) does not depend gets zeros. Raises
-    ValueError if f(z) carries no graph at all, because f is constant or detaches, and if a sampler does not keep the
-    copies apart or draws one noise for all, for which it is called once for five samples.
+    result of backpropagation, which is biased or zero. A parameter on which f(z) does not depend gets zeros, and one
+    that a function detaches at some places counts as a constant there. Raises ValueError if f(z) carries no graph at
+    all, because f is constant or detaches, and if a sampler does not keep the copies apart or draws one noise for all,
+    for which it is called once for five samples.
     Source: Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014; Mohamed et al. 2020, section 5.
     """
 
@@ -59,14 +60,14 @@ class Pathwise(Estimator):
         if not self._is_family:
             _check_own_copy(self.sampler, params)
             return
-        if families.is_class(self.sampler):
-            families.event_dims(self.sampler, params)
-            families.check_domains(self.sampler, params)
+        families.check_params(self.sampler, params)
         if not families.at_own_shape(self.sampler, params).has_rsample:
             raise ValueError(
                 f"sampler must have rsample, got {families.name_of(self.sampler)}, which torch cannot reparametrize. "
                 "The score function does not need it"
             )
+        if not families.is_class(self.sampler):
+            families.check_graph(self.sampler, params)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor | Path:
         """The noise eps of a `Reparametrization`; for other samplers, the samples with their graph.
@@ -77,8 +78,7 @@ class Pathwise(Estimator):
         if sampler is not None:
             return sampler.draw(sampler.checked(**params), (n,), generator)
         if not self._is_family:
-            owner = families.class_in(self.sampler)
-            leaves = one_copy_per_sample(params, n, families.event_dims(owner, params) if owner else {})
+            leaves = _copies(self.sampler, params, n)
             z = checked_samples(self.sampler(**leaves, generator=generator), n)
             return leaves, self._separate(z, params, n)
         if families.is_class(self.sampler):
@@ -110,13 +110,12 @@ class Pathwise(Estimator):
         values = with_graph(f(end))
         (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
         if self._is_family and not families.is_class(self.sampler):
-            check_unused = partial(families.check_graph, self.sampler, params, z.detach())
-            return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves, check_unused)
+            return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves)
         return gradients_of_copies(z, slope, leaves, params)
 
-    def _rows(self, values: Tensor, leaves: Gradients, check_unused: Callable[[str], None]) -> Gradients:
+    def _rows(self, values: Tensor, leaves: Gradients) -> Gradients:
         try:
-            return rows_of_jacobian(values, leaves, check_unused)
+            return rows_of_jacobian(values, leaves)
         except NotImplementedError as error:  # the derivative of these samples cannot be differentiated again
             raise NotImplementedError(
                 "sampler must be a class if samples are made from Gamma variables, such as Pathwise(Gamma) or "
@@ -131,8 +130,11 @@ class Pathwise(Estimator):
         return sampler.at(noise, **sampler.checked(**params)).detach()
 
     def numbers(self, params: Gradients) -> int:
-        """The size of one sample, or of the parameters if they are larger."""
-        return families.numbers_of_sample(self.sampler, params) if self._is_family else numbers_of(params)
+        """The size of one sample, if it is known, or of the parameters if they are larger."""
+        if self._is_family:
+            return families.numbers_of_sample(self.sampler, params)
+        sampler = reparametrization_of(self.sampler)
+        return max(numbers_of(params), math.prod(sampler.size(sampler.checked(**params))) if sampler is not None else 1)
 
     @property
     def _is_family(self) -> bool:
@@ -148,7 +150,7 @@ class Pathwise(Estimator):
         if n == 1 or n in sizes or n not in z.shape[1:]:
             return z
         with torch.no_grad():
-            leaves = one_copy_per_sample(params, n + 1, {})
+            leaves = _copies(self.sampler, params, n + 1)
             again = self.sampler(**leaves, generator=Generator(z.device).manual_seed(0))
         if again.shape[1:] == z.shape[1:]:
             return z
@@ -166,6 +168,15 @@ _SEPARATE: WeakSet[Callable[..., Tensor]] = WeakSet()
 _FEW = 5
 
 
+def _copies(sampler: Callable[..., Tensor], params: Gradients, n: int) -> Gradients:
+    """One copy of each parameter per sample, whose first axis meets no axis of a tensor that `partial` has fixed."""
+    fixed = {name: value for name, value in getattr(sampler, "keywords", {}).items() if isinstance(value, Tensor)}
+    owner = families.class_in(sampler)
+    dims = families.event_dims(owner, params | fixed) if owner else {}
+    axes = max((value.dim() - dims.get(name, 0) for name, value in fixed.items()), default=0)
+    return one_copy_per_sample(params, n, dims, axes)
+
+
 def _check_own_copy(sampler: Callable[..., Tensor], params: Gradients) -> None:
     """Raise ValueError if a sample depends on the parameters of another, or if all samples share their noise.
 
@@ -174,9 +185,7 @@ def _check_own_copy(sampler: Callable[..., Tensor], params: Gradients) -> None:
     with suppress(TypeError):  # of an object without a hash
         if sampler in _SEPARATE:
             return
-    owner = families.class_in(sampler)
-    axes = len(validate.broadcast({name: value.shape for name, value in params.items()})) if owner is None else 0
-    leaves = one_copy_per_sample(params, _FEW, families.event_dims(owner, params) if owner else {}, axes)
+    leaves = _copies(sampler, params, _FEW)
     try:
         z = sampler(**leaves, generator=Generator(next(iter(params.values())).device).manual_seed(0))
         if _FEW in z.shape[1:] and _FEW not in {size for value in params.values() for size in value.shape}:
@@ -201,6 +210,6 @@ def with_graph(values: Tensor) -> Tensor:
     if not values.requires_grad:
         raise ValueError(
             "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not differentiable. "
-            "The score function needs neither"
+            "The score function needs no graph through f"
         )
     return values

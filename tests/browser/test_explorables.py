@@ -37,7 +37,7 @@ PAGES = {
 }
 PI, C = np.array([0.2, 0.3, 0.5]), np.array([0.0, 1.0, 2.0])
 SIGMAS = 4.5
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "experimental"]}
 
 Open = Callable[[str], Locator]
 

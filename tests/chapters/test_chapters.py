@@ -5,6 +5,7 @@ import base64
 import copy
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -19,6 +20,8 @@ ROOT = CHAPTERS.parent
 BOOK = yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]
 PATHS = chapters()
 MOST_FIGURE_BYTES = 8_000_000
+WIDEST = 88  # characters of code that fit the page on a desktop
+MOST_CODE, MOST_PRINTED = 150, 60  # lines
 
 
 def listed() -> list[str]:
@@ -96,6 +99,31 @@ def test_a_chapter_has_the_skeleton(notebook: nbformat.NotebookNode) -> None:
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert text.index("## What to remember") < text.index("## Exercises")
     assert 2 <= len(re.findall(r'callout-tip collapse="true" title="Solution', text)) <= 4
+
+
+def unfolded(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
+    """The code cells that do not stand in a collapsed callout."""
+    is_inside = False
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            yield from [] if is_inside else [cell]
+        elif fences := re.findall(r"^:::.*", cell.source, re.MULTILINE):
+            is_inside = 'collapse="true"' in fences[-1]
+
+
+def test_a_reader_sees_little_code_and_output_and_scrolls_no_line(notebook: nbformat.NotebookNode) -> None:
+    cells = list(unfolded(notebook))
+    open_code = [cell.source for cell in cells if not options(cell).get("code-fold")]
+    code = [line for line in "\n".join(open_code).splitlines() if line.strip() and not line.startswith("#|")]
+    printed = "".join(out.get("text", "") for cell in cells for out in cell.outputs).splitlines()
+    assert [line for line in code if len(line) > WIDEST] == []
+    assert len(code) <= MOST_CODE
+    assert len([line for line in printed if line.strip()]) <= MOST_PRINTED
+
+
+def test_no_line_can_break_before_a_percent_sign(notebook: nbformat.NotebookNode) -> None:
+    for cell in notebook.cells:
+        assert re.findall(r".*\d\s%(?![\w(])", cell.source) == []
 
 
 def test_no_line_of_a_paragraph_begins_like_a_list(notebook: nbformat.NotebookNode) -> None:

@@ -95,6 +95,7 @@ def far(z: Tensor) -> Tensor:
     return 1e8 * z + z**2 / 2  # of N(0, 1), the squares of its slope would leave no digit of their variance, 1
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_half_precision_is_widened_as_without() -> None:
     params = {"probs": torch.tensor([1e-3, 0.3, 0.699], dtype=torch.bfloat16)}
     plain, f = ScoreFunction(Categorical), lambda z: (z == 0).float()

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from helpers.estimators import Antithetic, LeaveOneOut, MeasureValued, Pathwise,
 from helpers.estimators.base import WithParams, checked_params
 from helpers.estimators.binary import REBAR, RELAX
 from helpers.estimators.bounds import PathwiseBound
-from helpers.estimators.categorical import AntitheticPair, LocalExpectation, WithoutReplacement
+from helpers.estimators.categorical import AntitheticPair, LocalExpectation, Subset, WithoutReplacement
 from helpers.estimators.control_variates import ControlVariate, best_baseline
 from helpers.implicit import rsample, truncated_normal
 from helpers.randomness import standard_normal
@@ -84,6 +84,7 @@ FROM_SOME = {
     "neighbour": lambda y: y + y.roll(1),
     "sum of those before": lambda y: y.cumsum(0),
     "place in order": lambda y: y * y.argsort().argsort(),
+    "blocks": lambda y: y - y.reshape(-1, 10).mean(1).repeat_interleave(10),
 }
 
 
@@ -142,6 +143,24 @@ class Shifted:
 
     def __call__(self, mu: Tensor, generator: Generator | None) -> Tensor:
         return mu + self.by + torch.randn(mu.shape, generator=generator)
+
+
+def test_a_tensor_that_partial_fixes_meets_no_axis_of_the_samples() -> None:
+    """Seven samples, and seven values of `low`: each sample has seven coordinates, not a `low` of its own."""
+    cut = partial(truncated_normal, low=torch.linspace(-1, 0, 7), high=3.0)
+    shifted = partial(normal, mu=torch.arange(7.0))
+    beta = partial(rsample, td.Beta, concentration0=torch.arange(1.0, 8.0))
+    for sampler, params in (
+        (cut, {"mu": 0.5, "sigma": 1.0}),
+        (shifted, {"sigma": 1.0}),
+        (beta, {"concentration1": 2.0}),
+    ):
+        seen = []
+        f = lambda z, seen=seen: seen.append(z.shape[1:]) or sum_of_squares(z)  # noqa: E731
+        for n in (1, 7, 8):
+            gradients = Pathwise(sampler)(f, params, n, generator())
+            assert all(g.shape == (n,) for g in gradients.values())
+        assert set(seen) == {(7,)}
 
 
 def test_a_sampler_that_keeps_samples_apart_is_not_refused() -> None:
@@ -223,6 +242,15 @@ def test_a_fit_that_would_divide_a_group_is_refused() -> None:
     for grouped in (Antithetic(fitted), QuasiMonteCarlo(fitted, 4)):
         with pytest.raises(ValueError, match="estimator must have a coefficient of its own"):
             grouped(torch.exp, params, 3, generator())
+    twice = ControlVariate(fitted, lambda z: z**2, lambda mu, sigma: mu**2 + sigma**2, 1.0)
+    for grouped in (Antithetic(twice), QuasiMonteCarlo(twice, 4)):
+        with pytest.raises(ValueError, match="estimator must have a coefficient of its own"):
+            grouped(torch.exp, params, 3, generator())
+    with pytest.raises(
+        ValueError, match="estimator must have a coefficient of its own, got a ControlVariate that fits"
+    ):
+        ControlVariate(fitted, lambda z: z**2, lambda mu, sigma: mu**2 + sigma**2)
+    agrees(twice(torch.exp, params, 100_000, generator())["mu"], math.exp(0.8))
     inside = ControlVariate(Antithetic(Pathwise(normal)), fitted.h, fitted.expectation)
     agrees(inside(torch.exp, params, 100_000, generator())["mu"], math.exp(0.8))
 
@@ -279,6 +307,9 @@ def test_a_control_that_mixes_or_writes_is_named() -> None:
         RELAX(lambda z: (z - z.mean()) / z.std())(square, params, 50, generator())
     with pytest.raises(ValueError, match="control must return finite numbers"):
         RELAX(lambda z: z / 0)(square, params, 50, generator())
+    for detached in (lambda z: z + z.detach() ** 3, lambda z: torch.tanh(z) * z.sigmoid().detach()):
+        with pytest.raises(ValueError, match="control must be differentiable in z, but its graph misses a part"):
+            RELAX(detached)(square, params, 50, generator())
     found = RELAX(lambda z: z.mul_(2))(square, params, 50, generator())
     torch.testing.assert_close(found, RELAX(lambda z: 2 * z)(square, params, 50, generator()))
 
@@ -357,6 +388,7 @@ REFUSED = [
     (td.Cauchy, {"loc": 1e6, "scale": 0.01}, r"eps \* \|loc\| / scale must be < 0.02"),
     (lambda p: td.Bernoulli(p), {"p": torch.tensor(0.3, dtype=torch.bfloat16)}, "at least float32, got half precision"),
     (lambda c: td.LKJCholesky(2, c), {"c": 0.3}, "concentration must be > 0.867 in torch.float32"),
+    (lambda c: td.LKJCholesky(3, c), {"c": 1.5}, "LKJCholesky must have dim 2, as torch draws others with wrong"),
     (
         affine,
         {"mu": 1e6, "sigma": 0.01},
@@ -400,6 +432,45 @@ def test_a_matrix_may_have_constant_entries() -> None:
         given = {"c": torch.tensor(concentration, dtype=torch.float64)}
         found = ScoreFunction(lambda c: td.LKJCholesky(2, c))(lambda z: z[:, 1, 0] ** 2, given, 200_000, generator())
         agrees(found["c"], -2 / (2 * concentration + 1) ** 2, fault=0.1)  # E[r^2] = 1 / (2c + 1)
+
+
+def test_a_control_with_a_whole_graph_is_not_refused() -> None:
+    params = {"logits": torch.tensor([0.5, -1.0])}
+    rows = torch.arange(50.0)
+    controls = (
+        lambda z: z.relu().sum(1),
+        lambda z: 1e6 + z.sum(1),
+        lambda z: torch.sigmoid(z / 1e-3).sum(1),
+        lambda z: z.sum(1) * rows,
+        lambda z: z.sum(1) + torch.rand(len(z)),
+        lambda z: 0 * z.sum(1) + 3,
+    )
+    for whole in controls:
+        assert RELAX(whole)(sum_of_squares, params, 50, generator())["logits"].shape == (50, 2)
+    assert REBAR(1e-4)(sum_of_squares, params, 50, generator())["logits"].isfinite().all()
+
+
+def test_logits_far_apart_are_taken() -> None:
+    """The derivative of a sum is rounding here, and so is that of its terms."""
+    params = {"logits": torch.tensor([50.0, 20.0, 0.0])}
+    found = ScoreFunction(partial(Subset, k=2))(sum_of_squares, params, 50, generator())["logits"]
+    assert found.isfinite().all()
+
+
+def test_a_covariance_that_is_none_is_named() -> None:
+    params = {"loc": torch.zeros(2), "covariance_matrix": torch.tensor([[1.0, 2.0], [2.0, 1.0]])}
+    for estimator in (Pathwise, ScoreFunction):
+        with pytest.raises(ValueError, match=r"covariance_matrix must satisfy PositiveDefinite\(\), got"):
+            estimator(td.MultivariateNormal)(sum_of_squares, params, 50, generator())
+
+
+@pytest.mark.parametrize(("estimator", "params"), CASES)
+def test_gradients_have_the_dtype_of_the_parameters(estimator: Any, params: dict[str, Any]) -> None:
+    narrow = {name: torch.as_tensor(value).bfloat16() for name, value in params.items()}
+    found = {}
+    with suppress(ValueError):  # some need float32
+        found = estimator(sum_of_squares, narrow, 20, generator())
+    assert {g.dtype for g in found.values()} <= {torch.bfloat16}
 
 
 def test_rebar_refuses_a_step() -> None:
@@ -500,6 +571,8 @@ def test_gradients_that_are_all_equal_have_no_error(size: float) -> None:
         (Antithetic(ScoreFunction(td.Normal)), {"loc": torch.zeros(3), "scale": 1.0}, 6),
         (Pathwise(td.MultivariateNormal), {"loc": torch.zeros(3), "scale_tril": torch.eye(3)}, 9),
         (LocalExpectation(), {"logits": torch.zeros(5, 4)}, 400),
+        (Pathwise(partial(normal, mu=torch.zeros(2000))), {"sigma": 1.0}, 2000),
+        (ScoreFunction(partial(Subset, k=10)), {"logits": torch.zeros(20)}, 1024),
         (WithoutReplacement(2), {"logits": torch.zeros(100)}, 200),
         (WithoutReplacement(10), {"logits": torch.zeros(10)}, 1024),
         (AntitheticPair(), {"logits": torch.zeros(5, 4)}, 40),

@@ -1,5 +1,6 @@
 """The reader's copy of a chapter: no markup of Quarto is left in it, and it runs in a folder of its own."""
 
+import base64
 import re
 import sys
 from pathlib import Path
@@ -82,6 +83,24 @@ def test_markup_becomes_text_and_links(tmp_path: Path) -> None:
     notebook = nbformat.read(copy, as_version=4)
     nbformat.validate(notebook)
     assert notebook.cells[5].metadata.jupyter.source_hidden, "code of a solution is hidden"
+
+
+def test_folded_code_is_hidden_and_a_picture_has_the_size_of_the_page(tmp_path: Path) -> None:
+    book(tmp_path, ("py", "#| code-fold: true\n1"), ("py", "2"))
+    path = tmp_path / "chapters" / "01-first.ipynb"
+    chapter = nbformat.read(path, as_version=4)
+    header = (
+        b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + b"IHDR" + b"".join(x.to_bytes(4, "big") for x in (1440, 600))
+    )
+    picture = {"image/png": base64.b64encode(header).decode()}
+    chapter.cells[2].outputs = [nbformat.v4.new_output("display_data", picture)]
+    nbformat.write(chapter, path)
+    pages = tmp_path / "_book"
+    copy, _ = write_copies(tmp_path, pages, read_pages(pages))
+    folded, shown = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.source in ("1", "2")]
+    assert folded.metadata.jupyter == {"source_hidden": True, "outputs_hidden": False}
+    assert "jupyter" not in shown.metadata
+    assert shown.outputs[0].metadata["image/png"] == {"width": 720, "height": 300}
 
 
 def test_what_no_text_refers_to_has_its_number_too(tmp_path: Path) -> None:

@@ -486,7 +486,7 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ("<video></video>", "raw html is not supported"),
         ("\\begin{align}\na\n\\end{align}", "unsupported RawInline in the text: \\begin{align}"),
         ("A ~~struck~~ word.", "unsupported Strikeout"),
-        ("- [ ] a\n\nterm\n:   definition", "unsupported DefinitionList"),
+        ("term\n:   definition", "unsupported DefinitionList"),
         ("# Second title", "a second title"),
         ("![Caption.](p.svg){#fig-p}", "the figure p.svg has no text alternative"),
         ('![Caption.](p.svg){#fig-p fig-alt="Alt."}', "there is no picture p.svg"),
@@ -510,6 +510,14 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ("```{=cell}\n{}\n```", "raw cell is not supported"),
         ("## A section {.unnumbered}", "a heading with attributes"),
         ("> ## Inside", "a heading inside a div, a list or a quotation"),
+        ("| a |\n|---|\n| b |\n\n: C {#tbl-a .striped}", "a table with a class or an attribute: tbl-a"),
+        ('| a |\n|---|\n| b |\n\n: C {#tbl-a tbl-colwidths="[9]"}', "a table with a class or an attribute: tbl-a"),
+        ("::: {#nte-x .callout-note}\nText.\n:::", "a div with an identifier: nte-x"),
+        ("::: {.panel-tabset}\n## Tab {.active}\n\nText.\n:::", 'a tab with a class or an attribute: "Tab"'),
+        ("- [ ] to do", "a list of tasks"),
+        ("$$\\begin{multline} a \\end{multline}$$", "the environment multline numbers"),
+        ("$$\\begin{alignat}{2} a \\end{alignat}$$", "the environment alignat numbers"),
+        ("$$ a \\label{x} $$", "\\label in a formula"),
     ],
 )
 def test_unsupported_markup_is_refused(refusal: Refusal, text: str, reason: str) -> None:

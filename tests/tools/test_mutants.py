@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,16 @@ FEWEST = 60
 HELPERS = sorted((ROOT / "helpers").rglob("*.py"))
 
 
+@cache
+def tree_of(source: str) -> str:
+    return ast.dump(ast.parse(source))
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
 def test_a_fault_fits_the_source(mutant: Mutant) -> None:
     source = (ROOT / mutant.file).read_text(encoding="utf-8")
     changed = mutant.applied(source)  # found exactly once
-    assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(source))
+    assert tree_of(changed) != tree_of(source)
     for test in mutant.tests:
         file, _, name = test.partition("::")
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")

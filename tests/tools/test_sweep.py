@@ -30,9 +30,8 @@ def write(path: Path, *sources: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("seed", [3, 104_000])
-def test_a_run_gives_what_a_kernel_would_but_for_pictures(tmp_path: Path, seed: int) -> None:
-    environment = dict(os.environ)
+def test_a_run_gives_what_a_kernel_would_but_for_pictures(tmp_path: Path) -> None:
+    environment, seed = dict(os.environ), 104_000
     run = rerun(write(tmp_path / "01-one.ipynb", *CODE.values()), seed)
     assert os.environ == environment
     assert run.error == ""
