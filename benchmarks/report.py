@@ -165,15 +165,13 @@ def facts(results: dict[str, Any]) -> str:
     chain = rows["get_graph, chain of 1e5 nodes"][0]
     squares = rows["get_graph, y = y * y 1e4 times"][0]
     speeds = libraries(results)
-    (usual, chunked), plain, compiled = (
-        speeds[VMAP],
-        *(speeds[name][0] for name in ("this book", "this book, compiled")),
-    )
+    usual, chunked = speeds[VMAP]
+    plain, compiled = speeds["this book"][0], speeds["this book, compiled"][0]
     return "\n".join(
         [
             f"- Chunks alone make `{VMAP}` {chunked / usual:.2g} times as fast. In chunks of the same size, "
-            f"`estimate_gradient` is {plain / chunked:.2g} times as fast as it, and {compiled / chunked:.2g} times if "
-            "compiled.",
+            f"`estimate_gradient` is {plain / chunked:.2g} times as fast, and {compiled / chunked:.2g} times if it "
+            "is compiled.",
             f"- A loop with one backward pass per sample takes {_number(loop.rate / loop.value)} samples per second. "
             f"At $N = 10^5$, `estimate_gradient` is {_number(loop.value)} times faster, and {_number(faster.value)} "
             "times if compiled.",

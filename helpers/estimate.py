@@ -192,7 +192,7 @@ def compare(estimates: Mapping[str, Estimate], expected: Mapping[str, Number]) -
     """A table with one line per number, which shows its name, estimate ± standard error, expected value, and z.
 
     `expected` is the mean of the estimator, that is the gradient if it is unbiased. Then z = (estimate - expected) /
-    standard error lies within ±2 in 95% of all runs. If the standard error is 0, the last column says `equal` or
+    standard error lies within ±2 in about 95% of all runs. If the standard error is 0, the last column says `equal` or
     `DIFFERS` instead. Raises ValueError if the names or shapes of both differ.
     """
     validate.same_names("expected", expected, estimates)

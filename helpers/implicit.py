@@ -165,7 +165,10 @@ def check_spread(z: Tensor, q: Distribution) -> None:
     few = z[:100].detach()
     if len(few) < 10 or not _is_continuous(q):
         return
-    if q.support is constraints.corr_cholesky:
+    support = q.support
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    if support is constraints.corr_cholesky:
         few = few[..., 1:, :]  # the first row is always (1, 0, 0, ...)
     rounding = torch.finfo(z.dtype).eps * few.abs().amax(0) / few.std(0)
     name = f"the rounding of samples in {z.dtype} / their standard deviation"

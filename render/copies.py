@@ -433,7 +433,7 @@ class _Copier:
 
 
 def _at_half_size(output: dict[str, Any]) -> dict[str, Any]:
-    """The output; a picture gets the size at which the book shows it, of one pixel for two that are stored."""
+    """The output; a picture gets the size at which the book shows it, half of its stored width and height."""
     if "image/png" not in output.get("data", {}):
         return output
     header = base64.b64decode("".join(output["data"]["image/png"])[:32])

@@ -52,8 +52,11 @@ def pins() -> list[str]:
 
 @cache
 def bare(source: str) -> str:
-    """The source without comments (captions are some) and with "..." for docstrings: no output depends on either."""
-    lines, cuts, before = source.splitlines(), [], tokenize.NEWLINE
+    """The source without comments (captions are some) and with "..." for docstrings: no output depends on either.
+
+    (No chapter prints a docstring, or a comment of its source.)
+    """
+    lines, cuts, before = source.split("\n"), [], tokenize.NEWLINE
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type != tokenize.NL]
     for token, after in pairwise(tokens):
         alone = before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT) and after.type == tokenize.NEWLINE

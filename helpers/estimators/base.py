@@ -2,9 +2,9 @@
 
 An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
 one number per sample, shape (n,), each computed from its sample alone; to see this, it is called once more for two of
-them and, if the values differ, up to twice more for n. `params` maps the argument names of the sampler or
-distribution to numbers or tensors. The result maps each name to a tensor of shape (n, *param.shape) whose mean over
-the first axis is the estimate.
+them and, if the values differ or f raises an error, up to twice more for n. `params` maps the argument names of the
+sampler or distribution to numbers or tensors. The result maps each name to a tensor of shape (n, *param.shape) whose
+mean over the first axis is the estimate.
 """
 
 import math
@@ -305,12 +305,15 @@ def own_leaves(params: Gradients) -> Gradients:
     return {name: value.detach().requires_grad_() for name, value in params.items()}
 
 
-def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
+def rows_of_jacobian(
+    values: Tensor, leaves: Gradients, check_unused: Callable[[str], None] = lambda name: None, rounding: float = 0.0
+) -> Gradients:
     """d values_i / d leaf for each i, shape (n, *leaf.shape), for any function of the leaves.
 
     The gradient of sum_i w_i values_i is linear in w, so its derivative with respect to w is one column of the
-    Jacobian for each element of a leaf, and no copies of the parameters are needed. Raises NotImplementedError if torch
-    cannot differentiate that gradient again.
+    Jacobian for each element of a leaf, and no copies of the parameters are needed. `check_unused` gets the name of
+    each leaf to which no graph leads. Raises NotImplementedError if torch cannot differentiate that gradient again, as
+    seen from a difference that is larger than `rounding`, which is that of one value.
     """
     weights = torch.ones_like(values, requires_grad=True)
     found = {}
@@ -318,13 +321,15 @@ def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
     if values.requires_grad:
         totals = torch.autograd.grad(values, list(leaves.values()), weights, create_graph=True, allow_unused=True)
     for (name, leaf), total in zip(leaves.items(), totals, strict=True):
+        if total is None:
+            check_unused(name)
         if total is None or not (total.requires_grad or total.any()):
             found[name] = values.new_zeros(len(values), *leaf.shape)
             continue
         elements = total.reshape(-1)
         grad = partial(torch.autograd.grad, retain_graph=True, allow_unused=True)
         columns = [grad(e, weights)[0] if e.requires_grad else None for e in elements]
-        if any(column is None for column in columns) or _differ(torch.stack(columns, 1), elements):
+        if any(column is None for column in columns) or _differ(torch.stack(columns, 1), elements, rounding):
             raise NotImplementedError(
                 f"the derivative with respect to {name!r} must be differentiable itself, but this one is not, as for "
                 "samples of Beta and Dirichlet, where the class helps, such as Pathwise(Dirichlet), or for a function "
@@ -334,10 +339,9 @@ def rows_of_jacobian(values: Tensor, leaves: Gradients) -> Gradients:
     return found
 
 
-def _differ(rows: Tensor, total: Tensor) -> bool:
+def _differ(rows: Tensor, total: Tensor, rounding: float) -> bool:
     """Whether the rows miss the total, because torch gives 0 for a path that it cannot differentiate again."""
-    rounding = 8 * torch.finfo(rows.dtype).eps * len(rows)
-    return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max() + rounding).any())
+    return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max() + len(rows) * rounding).any())
 
 
 def partial_derivatives(

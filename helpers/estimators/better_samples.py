@@ -94,8 +94,9 @@ class QuasiMonteCarlo(_Grouped):
     One sample is a replicate of m points and takes m evaluations of f. Each point is uniform, so the mean is that of
     `estimator`. All n replicates share one matrix scramble of `SobolEngine`, seeded by the generator, and each has a
     random digital shift of its own. Given the matrix, replicates are therefore unbiased, hence uncorrelated, and their
-    standard error is correct. For smooth gradients of few random numbers, the error falls almost like m^(-3/2) instead
-    of m^(-1/2). Raises ValueError for an estimator without standard noise.
+    standard error is correct. Where the gradient is a smooth function of few uniform numbers, with bounded derivatives,
+    the error falls almost like m^(-3/2) instead of m^(-1/2); for normal noise, which is unbounded, it falls more
+    slowly. Raises ValueError for an estimator without standard noise.
     Source: Owen 1998; Matousek 1998; Buchholz, Wenzel and Mandt 2018 for gradients.
     """
 

@@ -1,8 +1,8 @@
 """Gradients of the importance-weighted bound on log p(x), for f(z) = log p(x, z) and samples z from q_phi.
 
-The bound is L_K = E[log(1/K sum_k w_k)] with w_k = p(x, z_k) / q_phi(z_k) and K independent samples z_k. With K = 1 it
+The bound is L_k = E[log(1/k sum_j w_j)] with w_j = p(x, z_j) / q_phi(z_j) and k independent samples z_j. With k = 1 it
 is the ELBO. The estimators add -log q_phi(z) themselves, so f must not contain it. Where f depends on parameters,
-`WithParams(f)`, their gradient is weighted as the bound requires, sum_k w_k df(z_k) / sum_k w_k.
+`WithParams(f)`, their gradient is weighted as the bound requires, sum_j w_j df(z_j) / sum_j w_j.
 Source of the bound: Burda, Grosse and Salakhutdinov 2016.
 """
 
@@ -21,7 +21,7 @@ from helpers.estimators.score_function import ScoreFunction
 
 @dataclass(frozen=True)
 class Bound(Estimator):
-    """What the estimators of grad_phi L_K have in common: one gradient needs k samples, and f at each of them.
+    """What the estimators of grad_phi L_k have in common: one gradient needs k samples, and f at each of them.
 
     `distribution` is q: a class of `torch.distributions` or a function from the parameters to a Distribution. No
     parameter may move its support.
@@ -44,7 +44,7 @@ class Bound(Estimator):
         return (values - log_q.reshape(len(z), -1).sum(1)).reshape(-1, self.k)
 
     def of_values(self, values: Tensor, z: Tensor, params: Gradients) -> Tensor:
-        """log(1/k sum_k w_k) for each group of k samples."""
+        """log(1/k sum_j w_j) for each group of k samples."""
         return self.log_weights(values, z, params).logsumexp(1) - math.log(self.k)
 
     def summed(self, terms: Gradients) -> Gradients:
@@ -57,7 +57,7 @@ class Bound(Estimator):
 
 
 class PathwiseBound(Bound):
-    """An estimator of grad_phi L_K whose samples are differentiated: `distribution` needs `rsample`."""
+    """An estimator of grad_phi L_k whose samples are differentiated: `distribution` needs `rsample`."""
 
     def check(self, params: Gradients, n: int) -> None:
         """Raise ValueError where a parameter moves the support, or without `rsample`."""
@@ -73,7 +73,7 @@ class PathwiseBound(Bound):
         return Pathwise(self.distribution).samples(noise, params)
 
     def along_path(self, f: Objective, noise: Path, params: Gradients, power: int) -> tuple[Gradients, Tensor]:
-        """v^power d log w/dz dz/dphi for each sample, and its weight v = w / sum_k w_k."""
+        """v^power d log w/dz dz/dphi for each sample, and its weight v = w / sum_j w_j."""
         weights = []
 
         def weighted(z: Tensor) -> Tensor:

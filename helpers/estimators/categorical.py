@@ -135,7 +135,7 @@ class LocalExpectation(GumbelEstimator):
     """J(pi) F for each variable, F_i the value of f with the class i for it and sampled classes for all others.
 
     Each variable takes K evaluations of f. With one variable the gradient is exact and has no variance; with several,
-    the only variance is that of the others. Unbiased; f need not be differentiable.
+    the only variance comes from the sampled classes of the others. Unbiased; f need not be differentiable.
     Source: Titsias and Lazaro-Gredilla 2015.
     """
 

@@ -128,24 +128,15 @@ def moved(params: Gradients, name: str) -> Gradients:
     return params | {name: params[name] + 0.01 * params[name].abs().clamp(min=0.01)}
 
 
-def check_graph(family: Family, params: Gradients) -> None:
-    """Raise ValueError if a function depends on a parameter to which no graph leads from its density."""
-    leaves, like = own_leaves(params), next(iter(params.values()))
-    with torch.no_grad(), drawing_from(Generator(like.device).manual_seed(0)):
-        z = at_own_shape(family, params).sample((8,))
-    with torch.enable_grad():
-        density = at_own_shape(family, leaves).log_prob(z)
-    slopes = [None] * len(leaves)
-    if density.requires_grad:
-        slopes = torch.autograd.grad(density.sum(), list(leaves.values()), allow_unused=True)
-    for name in (name for name, slope in zip(leaves, slopes, strict=True) if slope is None):
-        try:
-            with torch.no_grad():
-                after = at_own_shape(family, moved(params, name)).log_prob(z)
-        except ValueError:  # the distribution, or a sample of it, does not exist there
-            continue
-        if not density.equal(after):
-            raise ValueError(f"{name_of(family)} depends on {name!r} and carries no graph to it: {NO_GRAPH}")
+def check_graph(family: Family, params: Gradients, z: Tensor, name: str) -> None:
+    """Raise ValueError if a function depends on this parameter, although no graph leads from its density to it."""
+    try:
+        with torch.no_grad():
+            before, after = (at_own_shape(family, values).log_prob(z) for values in (params, moved(params, name)))
+    except ValueError:  # the distribution does not exist there
+        return
+    if not before.equal(after):
+        raise ValueError(f"{name_of(family)} depends on {name!r} and carries no graph to it: {NO_GRAPH}")
 
 
 def check_derivative(family: Family, params: Gradients) -> Distribution:
@@ -185,7 +176,8 @@ def widened(family: Family, params: Gradients) -> Gradients:
 
 
 def check_digits(q: Distribution, like: Tensor) -> None:
-    """Raise ValueError where samples of q in its own precision have too few digits for the score, or in `dtype` for f.
+    """Raise ValueError where samples of q in its own precision have too few digits for the score, or in that of `like`
+    for f.
 
     One Gamma variable in a million may underflow, one Beta variable in a million may be rounded to 1, and a sample may
     be rounded by a fiftieth of its standard deviation, or before f sees it by a third.

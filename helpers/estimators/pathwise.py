@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakSet
 
 import torch
@@ -66,8 +67,6 @@ class Pathwise(Estimator):
                 f"sampler must have rsample, got {families.name_of(self.sampler)}, which torch cannot reparametrize. "
                 "The score function does not need it"
             )
-        if not families.is_class(self.sampler):
-            families.check_graph(self.sampler, params)
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor | Path:
         """The noise eps of a `Reparametrization`; for other samplers, the samples with their graph.
@@ -110,12 +109,13 @@ class Pathwise(Estimator):
         values = with_graph(f(end))
         (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
         if self._is_family and not families.is_class(self.sampler):
-            return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves)
+            check_unused = partial(families.check_graph, self.sampler, params, z.detach())
+            return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves, check_unused)
         return gradients_of_copies(z, slope, leaves, params)
 
-    def _rows(self, values: Tensor, leaves: Gradients) -> Gradients:
+    def _rows(self, values: Tensor, leaves: Gradients, check_unused: Callable[[str], None]) -> Gradients:
         try:
-            return rows_of_jacobian(values, leaves)
+            return rows_of_jacobian(values, leaves, check_unused)
         except NotImplementedError as error:  # the derivative of these samples cannot be differentiated again
             raise NotImplementedError(
                 "sampler must be a class if samples are made from Gamma variables, such as Pathwise(Gamma) or "
@@ -134,7 +134,9 @@ class Pathwise(Estimator):
         if self._is_family:
             return families.numbers_of_sample(self.sampler, params)
         sampler = reparametrization_of(self.sampler)
-        return max(numbers_of(params), math.prod(sampler.size(sampler.checked(**params))) if sampler is not None else 1)
+        if sampler is None:
+            return numbers_of(params)
+        return max(numbers_of(params), math.prod(sampler.size(sampler.checked(**params))))
 
     @property
     def _is_family(self) -> bool:
@@ -170,9 +172,10 @@ _FEW = 5
 
 def _copies(sampler: Callable[..., Tensor], params: Gradients, n: int) -> Gradients:
     """One copy of each parameter per sample, whose first axis meets no axis of a tensor that `partial` has fixed."""
-    fixed = {name: value for name, value in getattr(sampler, "keywords", {}).items() if isinstance(value, Tensor)}
+    given = dict(enumerate(getattr(sampler, "args", ()))) | getattr(sampler, "keywords", {})
+    fixed = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     owner = families.class_in(sampler)
-    dims = families.event_dims(owner, params | fixed) if owner else {}
+    dims = families.event_dims(owner, fixed | params) if owner else {}
     axes = max((value.dim() - dims.get(name, 0) for name, value in fixed.items()), default=0)
     return one_copy_per_sample(params, n, dims, axes)
 

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 
 import torch
@@ -51,8 +52,6 @@ class ScoreFunction(Estimator):
         """Raise ValueError for bad names or values, or if the score misses a part of the derivative."""
         families.check_params(self.distribution, params)
         wide = families.widened(self.distribution, params)
-        if not families.is_class(self.distribution):
-            families.check_graph(self.distribution, params)
         families.check_digits(families.check_derivative(self.distribution, wide), next(iter(params.values())))
 
     def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
@@ -98,7 +97,8 @@ class ScoreFunction(Estimator):
             return gradients_of_copies(log_density.reshape(n, -1).sum(1), weights, leaves, params)
         leaves = own_leaves(params)
         log_density = families.at_own_shape(self.distribution, leaves).log_prob(z).reshape(n, -1).sum(1)
-        rows = rows_of_jacobian(log_density, leaves)
+        check_unused = partial(families.check_graph, self.distribution, params, z)
+        rows = rows_of_jacobian(log_density, leaves, check_unused, 8 * torch.finfo(log_density.dtype).eps)
         return {name: weights.to(row.dtype).reshape(n, *(1,) * (row.dim() - 1)) * row for name, row in rows.items()}
 
     def samples(self, noise: Tensor, params: Gradients) -> Tensor:

@@ -212,8 +212,8 @@ def test_time_is_that_of_one_sample(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_row_multiplies_variance_and_time_and_marks_heavy_tails() -> None:
-    variance = Estimate(torch.tensor(6.0), torch.tensor(900.0), 100)  # 6 ± 3: an error of 50 %
-    trial = Trial({}, {}, {"x": variance}, frozenset({"x"}), 2.0, 4e-9, 1e-9)  # 4 ± 1 ns: 25 %
+    variance = Estimate(torch.tensor(6.0), torch.tensor(900.0), 100)  # 6 ± 3: an error of 50%
+    trial = Trial({}, {}, {"x": variance}, frozenset({"x"}), 2.0, 4e-9, 1e-9)  # 4 ± 1 ns: 25%
     assert trial.row("x") == ["", "6.0 ± 3.0", "!", "2", "≈ 4.00", "≈ 24.0", "≈ 56%"]
     table = str(Trials({"a": trial}, {}, {"x": "exact 1"}))
     assert "6.0 ± 3.0  !  " in table
