@@ -67,6 +67,13 @@
     caption.prepend(make("span", { className: "caption-number" }, number));
   }
 
+  // Of two empty lines between functions one is shown, as in render/
+  for (const line of $$("pre.sourceCode > code > span")) {
+    if (line.textContent.trim() || line.previousElementSibling?.textContent.trim() !== "") continue;
+    line.nextSibling?.remove();
+    line.remove();
+  }
+
   // A wide table scrolls in a box of its own
   for (const table of $$("main table:not(.explore-numbers)")) {
     const box = table.parentElement;
