@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.chromium import find_chromium
-from tools.lighthouse import read_scores
+from tools.lighthouse import PRESETS, read_scores
 from tools.pdf import page_numbers
 from tools.serve import served
 
@@ -54,9 +54,9 @@ def test_the_median_counts_and_what_is_missed_is_named() -> None:
     scores = read_scores([report(0.5), report(0.94), report(0.99)])
     assert scores.marks["performance"] == pytest.approx(94)
     assert scores.kilobytes == pytest.approx(200)
-    assert scores.misses("desktop") == ["performance < 95"]
-    assert scores.misses("mobile") == []
-    assert read_scores([report(1.0, shift=0.05, best=0.9)]).misses("mobile") == ["best-practices < 95", "CLS >= 0.05"]
+    assert scores.misses(PRESETS["desktop"]) == ["performance < 95"]
+    assert scores.misses(PRESETS["mobile"]) == []
+    assert read_scores([report(1.0, shift=0.05, best=0.9)]).misses(PRESETS["mobile"]) == ["best-practices < 95", "CLS >= 0.05"]
 
 
 def test_a_page_that_could_not_be_measured_is_no_zero() -> None:
