@@ -67,8 +67,8 @@
     caption.prepend(make("span", { className: "caption-number" }, number));
   }
 
-  // Of two empty lines between functions one is shown, as in render/
-  for (const line of $$("pre.sourceCode > code > span")) {
+  // Of two empty lines in a cell one is shown, as in render/
+  for (const line of $$(".cell pre.sourceCode > code > span")) {
     if (line.textContent.trim() || line.previousElementSibling?.textContent.trim() !== "") continue;
     line.nextSibling?.remove();
     line.remove();

@@ -120,7 +120,7 @@ def main() -> int:
                         line = f"{name:32} {preset:8} {marks}  {scores.shift:5.3f}  {scores.kilobytes:5.0f}"
                         print(line, *missed, sep="  ", flush=True)
                         has_missed = has_missed or bool(missed)
-    except (RenderError, ValueError) as error:
+    except (RenderError, ValueError, FileNotFoundError) as error:
         print(f"lighthouse: {error}", file=sys.stderr)
         return 2
     return int(has_missed)
