@@ -1,8 +1,8 @@
 """Measures the book with Lighthouse and fails below the marks: `python -m tools.lighthouse [--quarto] [PAGE ...]`.
 
-The book is rendered with render/ or, with --quarto, taken from `_book`, where Quarto must have rendered it. It is served
-compressed on localhost. By default, the first page and the five longest chapters are measured. Each page is measured
-RUNS times, and the median counts.
+The book is rendered with render/ or, with --quarto, taken from `_book`, where Quarto must have rendered it. It is
+served compressed on localhost. By default, the first page and the five longest chapters are measured. Each page is
+measured RUNS times, and the median counts.
 """
 
 from __future__ import annotations

@@ -131,7 +131,8 @@ def test_the_mark_behind_a_formula_stays_on_its_line(opened: Open) -> None:
 
 
 def test_of_two_empty_lines_in_a_cell_one_is_shown(opened: Open) -> None:
-    code = pypandoc.convert_text("::: cell\n```python\na = 1\n\n\nb = 2\n\nc = 3\n```\n:::\n", "html", format="markdown")
+    cell = "::: cell\n```python\na = 1\n\n\nb = 2\n\nc = 3\n```\n:::\n"
+    code = pypandoc.convert_text(cell, "html", format="markdown")
     assert opened(code).locator("code").text_content() == "a = 1\n\nb = 2\n\nc = 3"
 
 

@@ -1,5 +1,6 @@
 """Figures that the text of a chapter states and none of its cells prints."""
 
+import itertools
 import math
 
 import numpy as np
@@ -57,3 +58,19 @@ def test_15_a_sum_over_the_likely_classes_and_a_sample_of_the_others_is_unbiased
     drawn = [sum(pi[i] * term(i) for i in likely) + rest * term(j) for j in others]
     mean = sum(pi[j] / rest * gradient for j, gradient in zip(others, drawn, strict=True))
     torch.testing.assert_close(mean, jacobian(lambda t: t.softmax(0) @ f, theta))
+
+
+def test_15_the_variance_of_two_samples_is_3_80_and_antithetic_pairs_draw_items_2_and_4_less_often() -> None:
+    pi = np.array([0.4, 0.25, 0.2, 0.1, 0.05])
+    loss, unit = (np.array([1.0, 0, 3, 2, -1]) - 2) ** 2, np.eye(5)
+    gradient = pi * (loss - pi @ loss)
+    second_moment = pi @ (loss**2 * ((unit - pi) ** 2).sum(1))
+    assert (round(second_moment, 3), round(gradient @ gradient, 3)) == (8.224, 0.621)
+    assert (second_moment - gradient @ gradient) / 2 == pytest.approx(3.80, abs=0.005)
+
+    both = 0.0  # u lies in the cell of item 2 and 1 - u in that of item 4
+    for order in itertools.permutations(range(5)):
+        high = dict(zip(order, pi[list(order)].cumsum(), strict=True))
+        low = {item: high[item] - pi[item] for item in order}
+        both += max(0.0, min(high[1], 1 - low[3]) - max(low[1], 1 - high[3])) / math.factorial(5)
+    assert both < pi[1] * pi[3]
