@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import optimize, stats
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
@@ -74,3 +74,32 @@ def test_15_the_variance_of_two_samples_is_3_80_and_antithetic_pairs_draw_items_
         low = {item: high[item] - pi[item] for item in order}
         both += max(0.0, min(high[1], 1 - low[3]) - max(low[1], 1 - high[3])) / math.factorial(5)
     assert both < pi[1] * pi[3]
+
+
+def test_13_a_stretch_of_the_gap_carries_44_percent_of_the_mean_and_one_sample_in_2500() -> None:
+    d, half = 12.0, 2.65
+    z, step = np.linspace(-half, half, 100_001, retstep=True)
+    density = (stats.norm.pdf(z, -d / 2) + stats.norm.pdf(z, d / 2)) / 2
+    moved = stats.norm.cdf(z + d / 2) - stats.norm.cdf(z - d / 2)  # the speed times the density
+    assert moved.sum() * step / d == pytest.approx(0.44, abs=0.005)
+    assert 1 / (density.sum() * step) == pytest.approx(2_500, rel=0.02)
+
+
+def test_13_the_simple_path_of_a_mean_has_more_variance_for_the_identity() -> None:
+    z, step = np.linspace(-12, 12, 200_001, retstep=True)
+    parts = np.array([0.3, 0.7])[:, None] * stats.norm.pdf(z, np.array([[-1.0], [1.5]]), np.array([[0.6], [1.0]]))
+    density, first = parts.sum(0), parts[0] / parts.sum(0)
+    assert round(0.3 * 0.7, 3) == 0.210
+    assert ((first**2 * density).sum() * step - 0.3**2) == pytest.approx(0.167, abs=0.0005)
+
+
+def test_18_a_pathwise_sample_of_the_wave_costs_as_much_as_a_score_near_k_sigma_1() -> None:
+    mu, sigma = 1.0, 0.5
+    z, step = np.linspace(mu - 10 * sigma, mu + 10 * sigma, 200_001, retstep=True)
+    density = stats.norm.pdf(z, mu, sigma)
+
+    def excess(k: float) -> float:
+        pathwise, score = -k * np.sin(k * z), np.cos(k * z) * (z - mu) / sigma**2
+        return float((density * (pathwise**2 - score**2)).sum() * step)
+
+    assert optimize.brentq(excess, 1.5, 3.0) * sigma == pytest.approx(1.0, abs=0.1)
