@@ -232,3 +232,10 @@ def test_holm() -> None:
     rng = np.random.default_rng(0)
     false = sum(min(sweep.holm(list(rng.random(50)))) < 0.05 for _ in range(1000))
     assert stats.binomtest(false, 1000, 0.05).pvalue > 1e-6
+
+
+@pytest.mark.parametrize(("runs", "low", "high"), [(1000, 0.4, 0.65), (2000, 0.85, 0.97)])
+def test_a_common_shift_of_an_eighth_is_seen_as_often_as_the_book_says(runs: int, low: float, high: float) -> None:
+    zs = np.random.default_rng(0).normal(0.125, 1, (500, runs))
+    seen = np.mean([stats.kstest(row, "norm").pvalue < sweep.LEVEL for row in zs])
+    assert low < seen < high
