@@ -94,7 +94,7 @@
       const [mark] = (formula.nextSibling?.nodeValue ?? "").match(/^[.,;:!?)]+/) ?? [];
       if (!mark) continue;
       formula.nextSibling.nodeValue = formula.nextSibling.nodeValue.slice(mark.length);
-      const joined = make("span", { className: "joined" });
+      const joined = make("span", { className: mark.length > 1 ? "joined wide" : "joined" });
       formula.before(joined);
       joined.append(formula, make("span", { className: "formula-end" }, mark));
     }

@@ -151,7 +151,8 @@ def _drawn(match: re.Match[str]) -> str:
     html_, _ = draw([formula := (html.unescape(tex), kind == "display")])[formula]
     drawn = f'<span class="math {kind} notranslate">{html_}</span>'
     if kind == "inline" and mark:
-        return f'<span class="joined">{drawn}<span class="formula-end">{mark}</span></span>'
+        wide = " wide" if len(mark) > 1 else ""
+        return f'<span class="joined{wide}">{drawn}<span class="formula-end">{mark}</span></span>'
     return f"{drawn}{mark}"
 
 

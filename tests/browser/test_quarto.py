@@ -130,6 +130,19 @@ def test_the_mark_behind_a_formula_stays_on_its_line(opened: Open) -> None:
     expect(page.locator("p")).to_have_text("We draw z, and stop.")
 
 
+@pytest.mark.parametrize("mark", [",", ").", ")"])
+def test_at_no_width_the_mark_begins_a_line(opened: Open, mark: str) -> None:
+    drawn = '<span class="katex"><span style="display: inline-block">z</span></span>'  # a line may break after it
+    page = opened(f'<p>We draw (some of these) <span class="math inline">{drawn}</span>{mark} Then stop.</p>')
+    below = """([formula, end], widths) => widths.filter((width) => {
+      formula.closest("p").style.width = `${width}px`;
+      return end.getBoundingClientRect().top > formula.getBoundingClientRect().bottom;
+    })"""
+    parts = page.locator(".joined > span").element_handles()
+    script = f"(parts) => ({below})(parts, Array.from({{ length: 300 }}, (_, i) => 60 + i))"
+    assert page.evaluate(script, parts) == []
+
+
 def test_of_two_empty_lines_in_a_cell_one_is_shown(opened: Open) -> None:
     cell = "::: cell\n```python\na = 1\n\n\nb = 2\n\nc = 3\n```\n:::\n"
     code = pypandoc.convert_text(cell, "html", format="markdown")
