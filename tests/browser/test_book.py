@@ -89,6 +89,9 @@ FOUND_FIRST = {
     "sobol": "11-better-samples",
     "von mises": "13-implicit|reference.html#von_mises",
 }
+SCROLLING_FORMULAS = """[...document.querySelectorAll("main .katex-display")]
+  .filter((formula) => formula.scrollWidth > formula.clientWidth + 1)
+  .map((formula) => formula.querySelector("annotation").textContent)"""
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -116,6 +119,15 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(page: Page, book: str, n
             violations = page.evaluate("async (options) => (await axe.run(options)).violations", WCAG)
             found = [f"{v['id']}: {node['html'][:120]}" for v in violations for node in v["nodes"]]
             assert found == [], f"{scheme}, at {width} px"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_formulas_fit_on_a_phone(new_page: NewPage, book: str, name: str) -> None:
+    page = new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{book}{name}.html")
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    page.evaluate("document.fonts.ready")
+    assert page.evaluate(SCROLLING_FORMULAS) == []
 
 
 def show_in(page: Page, scheme: Literal["light", "dark"]) -> None:
