@@ -9,7 +9,7 @@ const SIZES = { fewest: 2, most: 10, first: 6 }; // powers of two
 const TOP = 22;
 const side = (width) => Math.min(width - 2, 300);
 const NAMES = { random: "random points", sobol: "Sobol points" };
-const MARKS = { random: "is-fourth", sobol: "is-third" };
+const MARKS = { random: "is-score", sobol: "is-pathwise" }; // the colours of the static figure
 
 export default function sobol(element) {
   const state = { power: SIZES.first, seed: 0 };
