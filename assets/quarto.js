@@ -59,6 +59,10 @@
     text.textContent = short.replace(/^(\w+) ([\w.]+)$/, "$1\u00a0$2");
   }
 
+  // The title of an appendix does not break before its dash
+  const name = document.querySelector("h1 .quarto-section-identifier")?.firstChild;
+  if (name?.nodeType === Node.TEXT_NODE) name.nodeValue = name.nodeValue.replace(/^(Appendix \w+) — /, "$1\u00a0— ");
+
   // A caption's number, as in render/
   for (const caption of $$("main figcaption.quarto-float-caption")) {
     const [, number, rest] = caption.firstChild?.nodeValue?.match(/^\s*(\S+\u00a0[\w.]+:)([^]*)$/) ?? [];

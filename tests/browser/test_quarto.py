@@ -124,6 +124,11 @@ def test_references_read_as_in_render(opened: Open, quarto: str, shown: str) -> 
     assert reference.text_content() == shown
 
 
+def test_the_title_of_an_appendix_does_not_break_before_its_dash(opened: Open) -> None:
+    page = opened('<h1><span class="quarto-section-identifier">Appendix H — Performance</span></h1>')
+    assert page.locator("h1 .quarto-section-identifier").text_content() == "Appendix H\u00a0— Performance"
+
+
 def test_the_mark_behind_a_formula_stays_on_its_line(opened: Open) -> None:
     page = opened('<p>We draw <span class="math inline">z</span>, and stop.</p>')
     expect(page.locator(".joined")).to_have_text("z,")
