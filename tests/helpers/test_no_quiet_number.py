@@ -581,6 +581,7 @@ def test_gradients_that_are_all_equal_have_no_error(size: float) -> None:
         (Pathwise(normal), {"mu": torch.zeros(2000, 1), "sigma": torch.ones(1, 2000)}, 4_000_000),
         (Pathwise(td.Normal), {"loc": torch.zeros(2000, 1), "scale": torch.ones(1, 2000)}, 4_000_000),
         (ScoreFunction(td.Normal), {"loc": torch.zeros(20, 1), "scale": torch.ones(1, 20)}, 400),
+        (MeasureValued(td.Normal), {"loc": torch.zeros(20, 1), "scale": torch.ones(1, 20)}, 400),
         (ScoreFunction(lambda w: td.Normal(torch.ones(50, 3) @ w, 1.0)), {"w": torch.ones(3)}, 50),
         (ScoreFunction(lambda s: td.MultivariateNormal(torch.zeros(50), s * torch.eye(50))), {"s": 1.0}, 50),
         (LeaveOneOut(td.Normal, 8), {"loc": torch.zeros(20), "scale": 1.0}, 160),
