@@ -20,6 +20,7 @@ local targets, uses = {}, {}          -- id -> what a reference may name; the pl
 local names, keys, explorables = {}, {}, {}
 local displayed = request.cell        -- the class of the spans that keep displayed formulas for `paragraph`
 local convert
+local typeset_tables = dofile(pandoc.path.join { pandoc.path.directory(arg[0]), '..', 'assets', 'tables.lua' })[1].Div
 
 -- Faults ----------------------------------------------------------------------------------------------------------
 
@@ -427,7 +428,8 @@ local function output(shown, options)
     return made and div('cell-output cell-output-display', { made })
   end
   local text = (shown.error or shown.text):gsub('%s+$', '')
-  return div('cell-output ' .. (shown.error and 'cell-output-error' or shown.class), { pandoc.CodeBlock(text) })
+  local made = div('cell-output ' .. (shown.error and 'cell-output-error' or shown.class), { pandoc.CodeBlock(text) })
+  return typeset_tables(made) or made
 end
 
 local function cell_blocks(content)

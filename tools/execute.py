@@ -157,7 +157,7 @@ def execute(path: Path) -> float:
     if stale([path]) or not says_the_same(stored, notebook):
         replace(path, nbformat.writes(notebook) + "\n")
         record(path, seconds)
-    elif seconds < 0.7 * recorded()[path.stem]["seconds"]:  # something else ran beside the recorded run
+    elif round(seconds) < 0.7 * recorded()[path.stem]["seconds"]:  # something else ran beside the recorded run
         record(path, seconds)
     return seconds
 
