@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +31,36 @@ def test_11_the_prices_of_a_pair_and_of_two_samples_are_closest_at_the_root_of_3
     price = (2 * r**2 + 20 * r + 74) / (r**2 + 30 * r + 37)
     assert abs(r[price.argmin()] - math.sqrt(37)) < 0.01
     assert price.min() == pytest.approx(1.05, abs=0.005)
+
+
+@pytest.mark.parametrize("d", [2, 20])
+def test_11_sobol_points_suit_sums_of_terms_with_one_coordinate_in_any_dimension(d: int) -> None:
+    """Of 256 points, each coordinate has one point in each of 256 intervals; their errors stay small when added."""
+    engines = [torch.quasirandom.SobolEngine(d, scramble=True, seed=seed) for seed in range(50)]
+    u = torch.stack([engine.draw(256, dtype=torch.float64) for engine in engines])
+    errors = (u**2).sum(-1).mean(1) - d / 3
+    assert (errors**2).mean() < d * (4 / 45) / 256 / 1000  # the variance with independent points, over 1000
+
+
+def test_16_the_relative_variance_of_the_policy_gradient_grows_with_the_number_of_decisions() -> None:
+    """Of T equal decisions with the mean action as the reward, whose gradient p (1 - p) does not depend on T."""
+    p, relative = 0.3, []
+    for decisions in (20, 200, 2000):
+        ones = np.arange(decisions + 1)
+        chance = stats.binom.pmf(ones, decisions, p)
+        gradient = ones / decisions * (ones - decisions * p)  # reward times score
+        assert chance @ gradient == pytest.approx(p * (1 - p))
+        relative.append(chance @ gradient**2 / (p * (1 - p)) ** 2 - 1)
+    assert relative[1] > 5 * relative[0]
+    assert relative[2] / relative[1] == pytest.approx(10, rel=0.05)  # in proportion, for many decisions
+
+
+def test_19_fusing_the_passes_removes_about_half_of_the_additional_time() -> None:
+    table = Path(__file__).resolve().parents[2].joinpath("appendices", "performance.qmd").read_text(encoding="utf-8")
+    found = re.search(r"^\| pathwise \|.*\| (\d+)% ± \d+% \| (\d+)% ± \d+% \|$", table, re.MULTILINE)
+    assert found, "the performance page has no row with the shares of the pathwise estimator"
+    plain, compiled = (100 / float(share) - 1 for share in found.groups())  # in units of the time of the draws
+    assert 0.35 < compiled / plain < 0.65
 
 
 def test_04_and_12_the_variance_of_a_difference_quotient_at_a_jump_grows_like_1_over_h() -> None:
