@@ -189,13 +189,14 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(new_page: NewPage
 
 @pytest.fixture
 def open_file(browser: Browser, book_folder: Path) -> Iterator[Callable[[str], Page]]:
-    """Opens pages from the disk; an error of their scripts fails the test."""
+    """Opens pages from the disk; an error of their scripts or in the console fails the test."""
     errors: list[str] = []
     context = browser.new_context(viewport=DESKTOP)
 
     def opened(name: str) -> Page:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and errors.append(said.text))
         page.goto((book_folder / name).as_uri())
         return page
 
