@@ -79,7 +79,7 @@
   }
 
   // A wide table scrolls in a box of its own
-  for (const table of $$("main table:not(.explore-numbers)")) {
+  for (const table of $$("main table:not(.explore-numbers, .printed)")) {
     const box = table.parentElement;
     if (box.matches("[aria-describedby]")) {
       box.classList.add("float-content");

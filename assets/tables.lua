@@ -1,12 +1,14 @@
 -- Typesets the tables that cells print, in both renderers: Quarto runs this file as a filter, and book.lua calls it.
--- A printed table has its columns at least two spaces apart. Its first line leaves the first column without a heading, or
--- names all of three columns or more. Columns are told apart by their places, as a reader does; lines that do not fit stay
--- as they were printed.
+-- A printed table has its columns at least two spaces apart, under a line of headings, each of which overlaps what stands
+-- below it. The first column has no heading, or else there are three or more. Text that is not all of this stays as it
+-- was printed.
+
+local LONGEST = 200 -- lines that are looked at
 
 -- The cells of a line: the places of its first and last characters, and the text.
 local function cells_of(line)
   local cells, at = {}, 1 + #line:match('^ *')
-  for text, gap in (line:match('^ *(.*)$') .. '  '):gmatch('(.-)(%s%s+)') do
+  for text, gap in (line:match('^ *(.*)$') .. '  '):gmatch('(.-)(  +)') do
     local length = utf8.len(text)
     if length > 0 then table.insert(cells, { first = at, last = at + length - 1, text = text }) end
     at = at + length + #gap
@@ -14,115 +16,161 @@ local function cells_of(line)
   return cells
 end
 
--- `t = 3` may be a heading; other numbers are not.
-local function is_header(line, cells)
-  local words = line:gsub('%w+ = [%d.]+', '')
-  return cells[1] and (cells[1].first > 1 or #cells > 2) and not words:find('%d%f[%s\0,]')
+-- A number or what stands for one, or words with a number after a colon or with decimals. `t = 0.5` may be a heading.
+local function is_value(text)
+  local words = text:gsub('= [%d.]+', '')
+  return words:find('^[+%-−≈(]*%s?%.?%d') or words:find('%d%.%d') or words:find(':', 1, true)
+    or ({ nan = 1, inf = 1, True = 1, False = 1, None = 1 })[text]
 end
 
--- The column in which a cell lies; nothing if it lies in none, and false if in two.
-local function column_of(cell, columns)
-  local found
-  for i, column in ipairs(columns) do
-    if cell.first <= column.last and column.first <= cell.last then
-      if found then return false end
-      found = i
-    end
+local function is_header(cells)
+  local has_corner = cells[1] and cells[1].first == 1
+  if not cells[1] or has_corner and #cells < 3 then return false end
+  for i = has_corner and 2 or 1, #cells do
+    if is_value(cells[i].text) then return false end
   end
-  return found
+  return true
 end
 
--- The columns of these lines of cells, from left to right; nil if one line's cell lies in two columns of another.
-local function columns_of(lines)
-  local columns = {}
-  for _, cells in ipairs(lines) do
-    local used = {}
-    for _, cell in ipairs(cells) do
-      local i = column_of(cell, columns)
-      if i == false or used[i] then return nil end
-      if i then
-        columns[i].first, columns[i].last = math.min(columns[i].first, cell.first), math.max(columns[i].last, cell.last)
-      else
-        table.insert(columns, { first = cell.first, last = cell.last })
-        i = #columns
+-- The columns, widened by the cells of one more line; nil if a cell lies in two columns, or two in one.
+local function widened(columns, cells)
+  local all, used = {}, {}
+  for i, column in ipairs(columns) do all[i] = { first = column.first, last = column.last } end
+  for _, cell in ipairs(cells) do
+    local found
+    for i, column in ipairs(columns) do
+      if cell.first <= column.last and column.first <= cell.last then
+        if found or used[i] then return nil end
+        found = i
       end
-      used[i] = true
+    end
+    if found then
+      used[found] = true
+      all[found].first, all[found].last = math.min(all[found].first, cell.first), math.max(all[found].last, cell.last)
+    else
+      table.insert(all, { first = cell.first, last = cell.last })
     end
   end
-  table.sort(columns, function(a, b) return a.first < b.first end)
-  for i = 2, #columns do
-    if columns[i].first <= columns[i - 1].last then return nil end
+  table.sort(all, function(a, b) return a.first < b.first end)
+  for i = 2, #all do
+    if all[i].first <= all[i - 1].last then return nil end
   end
-  return columns
+  return all
+end
+
+local function column_of(cell, columns)
+  for i, column in ipairs(columns) do
+    if column.first <= cell.first and cell.last <= column.last then return i end
+  end
+end
+
+-- Whether each heading has something below it.
+local function all_are_used(header, body, columns)
+  local used = {}
+  for _, cells in ipairs(body) do
+    for _, cell in ipairs(cells) do used[column_of(cell, columns)] = true end
+  end
+  for _, cell in ipairs(header) do
+    if not used[column_of(cell, columns)] then return false end
+  end
+  return true
 end
 
 -- The table that begins with the line at `start`: its lines of cells, its columns, and how many lines are headings; nil
--- if there is none. A line of headings may stand above another.
+-- if there is none. A line of headings may stand above another, each over the first of the columns that it names.
 local function table_at(lines, start)
-  local rows, heads, columns = {}, 1, nil
-  for i = start, #lines do
-    local cells = cells_of(lines[i])
-    local is_heading = is_header(lines[i], cells)
-    if i == start and not is_heading then return nil end
-    if i == start + 1 and is_heading and math.min(cells[1].first, rows[1][1].first) > 1 then heads = 2 end
-    local named = #rows >= heads and #rows[heads] + (rows[heads][1].first > 1 and 1 or 0)
-    if named and #cells < math.min(3, named) then break end
-    table.insert(rows, cells)
-    columns = columns_of(rows)
-    if not columns or named and #columns > named + 1 then return nil end
+  local header, above = lines[start], lines[start - 1]
+  if not is_header(header) or above and above[2] and above[1].first > 1 and is_header(above) then return nil end
+  local heads, rows, columns = 1, { header }, widened({}, header)
+  local second = lines[start + 1]
+  if second and header[1].first > 1 and is_header(second) and second[1].first > 1 then
+    heads, header, columns = 2, second, widened(columns, second)
+    table.insert(rows, second)
   end
-  if #rows > heads then return rows, columns, heads end
+  local named = #header + (header[1].first > 1 and 1 or 0)
+  for i = start + heads, #lines do
+    local cells = lines[i]
+    local wider = columns and widened(columns, cells)
+    if #cells < math.min(3, named) then
+      if wider and #cells > 1 and #wider == #columns then return nil end -- a row with holes
+      break
+    end
+    if not wider or #wider > named + 1 then return nil end
+    columns = wider
+    table.insert(rows, cells)
+  end
+  if #rows > heads and all_are_used(header, { table.unpack(rows, heads + 1) }, columns) then return rows, columns, heads end
+end
+
+local function row_of(cells, columns)
+  local texts, row = {}, pandoc.Row {}
+  for _, cell in ipairs(cells) do texts[column_of(cell, columns)] = cell.text end
+  for i in ipairs(columns) do
+    row.cells:insert(pandoc.Cell(texts[i] and { pandoc.Plain { pandoc.Str(texts[i]) } } or {}))
+  end
+  return row
+end
+
+-- Headings above others, each as wide as the columns up to the next one.
+local function upper_row(cells, columns)
+  local row = pandoc.Row {}
+  for i, cell in ipairs(cells) do
+    local from, to = column_of(cell, columns), cells[i + 1] and column_of(cells[i + 1], columns) or #columns + 1
+    if i == 1 and from > 1 then row.cells:insert(pandoc.Cell({}, pandoc.AlignDefault, 1, from - 1)) end
+    row.cells:insert(pandoc.Cell({ pandoc.Plain { pandoc.Str(cell.text) } }, pandoc.AlignCenter, 1, to - from))
+  end
+  return row
 end
 
 local function typeset(rows, columns, heads)
-  local aligns, widths, made = {}, {}, {}
-  for i in ipairs(columns) do
-    aligns[i], widths[i] = i == 1 and pandoc.AlignLeft or pandoc.AlignRight, 0
+  local head, body, specs = {}, {}, {}
+  for i in ipairs(columns) do specs[i] = { i == 1 and pandoc.AlignLeft or pandoc.AlignRight, nil } end
+  for i, cells in ipairs(rows) do
+    local row = heads == 2 and i == 1 and upper_row(cells, columns) or row_of(cells, columns)
+    table.insert(i <= heads and head or body, row)
   end
-  for _, cells in ipairs(rows) do
-    local row = {}
-    for i in ipairs(columns) do row[i] = {} end
-    for _, cell in ipairs(cells) do row[column_of(cell, columns)] = { pandoc.Plain { pandoc.Str(cell.text) } } end
-    table.insert(made, row)
-  end
-  local first = table.remove(made, 1)
-  local set = pandoc.utils.from_simple_table(pandoc.SimpleTable({}, aligns, widths, first, made))
-  if heads == 2 then set.head.rows:insert(table.remove(set.bodies[1].body, 1)) end
+  local bodies = { { attr = pandoc.Attr(), body = body, head = {}, row_head_columns = 0 } }
+  local set = pandoc.Table({ long = {} }, specs, pandoc.TableHead(head), bodies, pandoc.TableFoot())
   set.classes = { 'table', 'printed' }
-  return set
+  return pandoc.Div({ set }, { class = 'float-content' }) -- the box that scrolls
 end
 
--- What a cell printed, as tables and as the lines between them.
-local function blocks_of(text)
-  local lines, blocks, between = {}, pandoc.Blocks {}, {}
-  for line in (text .. '\n'):gmatch('(.-)\n') do table.insert(lines, line) end
+-- What a cell printed, as tables and as the lines between them; nil if it has no table.
+local function blocks_of(code)
+  local texts, lines, blocks, between = {}, {}, pandoc.Blocks {}, {}
+  for line in (code.text .. '\n'):gmatch('(.-)\n') do
+    table.insert(texts, line)
+    table.insert(lines, cells_of(line))
+  end
+  if #texts > LONGEST or code.text:find('\t') then return nil end
   local function flush()
     local kept = table.concat(between, '\n'):gsub('^%s*\n', ''):gsub('%s+$', '')
-    if kept ~= '' then blocks:insert(pandoc.CodeBlock(kept)) end
+    if kept ~= '' then blocks:insert(pandoc.CodeBlock(kept, code.attr)) end
     between = {}
   end
-  local i = 1
+  local i, found = 1, false
   while i <= #lines do
     local rows, columns, heads = table_at(lines, i)
     if rows then
-      local title = #between > 0 and not between[#between]:find('^%s*$') and (#between == 1 or between[#between - 1] == '')
-        and table.remove(between)
+      found = true
+      local is_title = #between > 0 and #lines[i - 1] == 1 and (#between == 1 or #lines[i - 2] == 0)
+      local title = is_title and table.remove(between)
       flush()
       if title then blocks:insert(pandoc.Div({ pandoc.Plain { pandoc.Str(title) } }, { class = 'printed-title' })) end
       blocks:insert(typeset(rows, columns, heads))
       i = i + #rows
     else
-      table.insert(between, lines[i])
+      table.insert(between, texts[i])
       i = i + 1
     end
   end
   flush()
-  return blocks
+  return found and blocks or nil
 end
 
 local function printed(div)
   if not div.classes:includes('cell-output-stdout') then return nil end
-  return div:walk { CodeBlock = function(code) return blocks_of(code.text) end }
+  return div:walk { CodeBlock = blocks_of }
 end
 
 return { { Div = printed } }

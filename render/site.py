@@ -227,8 +227,7 @@ def _copy_assets(book: Book, out: Path) -> list[str]:
             shutil.copyfile((book.folder / path).parent / font, assets / font)
         first += [f"assets/{font}" for font in fonts[:2]]
         sheets.append(sheet)
-    (assets / "katex").mkdir(parents=True)
-    shutil.copytree(KATEX / "fonts", assets / "katex" / "fonts")
+    shutil.copytree(KATEX / "fonts", assets / "katex" / "fonts", dirs_exist_ok=True)
     (assets / "page.css").write_text("\n".join(sheets), encoding="utf-8")
     shutil.copyfile(HERE / "page.js", assets / "page.js")
     shutil.copyfile(SEARCH / "minisearch.js", assets / "minisearch.js")

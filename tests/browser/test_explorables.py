@@ -830,7 +830,7 @@ SETTLED = """async () => {
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("width", [1280, 600, 360, 320])
+@pytest.mark.parametrize("width", [1280, 700, 424, 360, 320])
 def test_the_page_does_not_jump(page: Page, book: str, name: str, width: int) -> None:
     page.add_init_script(
         "window.shifts = []; new PerformanceObserver((list) => { for (const { value, sources } of list.getEntries()) "

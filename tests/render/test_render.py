@@ -21,6 +21,7 @@ from PIL import Image
 from render.__main__ import main
 from render.book import read_book
 from render.check import check_book
+from render.site import render
 from tests.support.outline import from_quarto, from_sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -236,6 +237,20 @@ def test_code_and_output_are_apart(first: BeautifulSoup) -> None:
     cell = first.select(".cell")[0]
     assert "def sample" in one(cell, "div.sourceCode.cell-code pre.sourceCode.python").get_text()
     assert one(cell, ".cell-output-stdout > pre").get_text() == "a ± s\nsecond line"
+
+
+def test_a_printed_table_is_typeset(tmp_path: Path) -> None:
+    printed = {"output_type": "stream", "name": "stdout", "text": ["      a     b\n", "x   1.0   2.0\n"]}
+    cell = {"cell_type": "code", "source": "print(1)", "outputs": [printed], "metadata": {}}
+    title = {"cell_type": "markdown", "source": "# Title {#sec-title}", "metadata": {}}
+    (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [title, cell]}))
+    (tmp_path / "r.bib").write_text("")
+    (tmp_path / "_quarto.yml").write_text(MINIMAL_CONFIG.replace("index.qmd", "index.qmd, one.ipynb"))
+    (tmp_path / "index.qmd").write_text("# Book\n")
+    render(read_book(tmp_path), tmp_path / "_book")
+    page = BeautifulSoup((tmp_path / "_book" / "one.html").read_text(encoding="utf-8"), "html5lib")
+    table = one(page, ".cell-output-stdout > .float-content > table.printed")
+    assert [cell.get_text() for cell in table.select("th, td")] == ["", "a", "b", "x", "1.0", "2.0"]
 
 
 def test_code_folds_under_its_summary(first: BeautifulSoup) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pypandoc
@@ -55,7 +56,7 @@ def test_a_comparison_is_a_table() -> None:
 def test_titles_and_other_lines_stay_around_a_table() -> None:
     text = "first line\nsecond line\n\nvariance\n      a     b\nx   1.0   2.0\n\nbias: 3"
     (output,) = typeset(text)
-    assert [part.name for part in output.find_all(recursive=False)] == ["pre", "div", "table", "pre"]
+    assert [part.name for part in output.find_all(recursive=False)] == ["pre", "div", "div", "pre"]
     assert [part.get_text().strip() for part in output.select("pre, .printed-title")] == [
         "first line\nsecond line",
         "variance",
@@ -74,17 +75,28 @@ def test_a_cell_stands_in_its_column_though_others_are_empty() -> None:
     ("text", "head", "body"),
     [
         ("   k  textbook  pooled\n   2         1       1", [["k", "textbook", "pooled"]], [["2", "1", "1"]]),
-        (
-            "        K = 3        K = 10\n   bias²  var  bias²     var\na   0.00  1.0   0.00    2.00\nb  10.00  1.0",
-            [["", "", "K = 3", "", "K = 10"], ["", "bias²", "var", "bias²", "var"]],
-            [["a", "0.00", "1.0", "0.00", "2.00"], ["b", "10.00", "1.0", "", ""]],
-        ),
+        ("for 0.1%  time  n\na          1.0  2", [["for 0.1%", "time", "n"]], [["a", "1.0", "2"]]),
+        ("     [1]   k = 3\na  -0.25  -1e-05", [["", "[1]", "k = 3"]], [["a", "-0.25", "-1e-05"]]),
     ],
 )
 def test_other_headings(text: str, head: list[list[str]], body: list[list[str]]) -> None:
     (output,) = typeset(text)
     assert cells(output, "thead") == head
     assert cells(output, "tbody") == body
+
+
+def test_a_heading_above_others_spans_the_columns_up_to_the_next_one() -> None:
+    heads = "   calls   K = 3         K = 10", "           bias²    var   bias²    var"
+    (output,) = typeset("\n".join([*heads, "a      1    0.00  10.00    0.00  20.00"]))
+    upper, lower = output.select("thead tr")
+    assert [(cell.get_text(), cell.get("colspan")) for cell in upper.select("th")] == [
+        ("", None),
+        ("calls", None),
+        ("K = 3", "2"),
+        ("K = 10", "2"),
+    ]
+    assert [cell.get_text() for cell in lower.select("th")] == ["", "", "bias²", "var", "bias²", "var"]
+    assert cells(output, "tbody") == [["a", "1", "0.00", "10.00", "0.00", "20.00"]]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +109,12 @@ def test_other_headings(text: str, head: list[list[str]], body: list[list[str]])
         "k = 3  leave-one-out 1.92 ± 0.01  without 0.93 ± 0.01\nk = 4  leave-one-out 1.28 ± 0.01  without 0.30 ± 0.01",
         "     mean          variance\na  1.0  2.0  3.0  4.0\nb  1.0  2.0  3.0  4.0",  # headings for two of four columns
         "     left    right\na  1.0  2.0    3.0\nb      1.00    3.0",  # a cell below two columns
+        "        bias    variance    ns    \nscore     0.123456    12.500     7",  # headings beside their columns
+        "pathwise  10%  20%\nscore     30%  40%",
+        "mu     nan  inf\nsigma  nan  inf",
+        "log q  True  False\nlog p  True  False",
+        "      K = 3       K = 10\n   bias  var  bias  var\na  0.10  1.0  0.10  1.0",  # above two columns each
+        "alpha  beta  gamma\na       1.0    2.0\nb              4.0",  # a row with a hole
     ],
 )
 def test_what_is_not_a_table_stays_as_it_is(text: str) -> None:
@@ -106,16 +124,40 @@ def test_what_is_not_a_table_stays_as_it_is(text: str) -> None:
     assert output.pre.get_text().rstrip("\n") == text
 
 
+def test_quarto_runs_the_filter() -> None:
+    assert "filters:\n  - assets/tables.lua" in (ROOT / "_quarto.yml").read_text(encoding="utf-8")
+
+
 def test_only_what_was_printed_is_typeset() -> None:
     (output,) = typeset("      a     b\nx   1.0   2.0", kind="cell-output-display")
     assert not output.select("table")
 
 
-def test_each_comparison_of_the_book_is_a_table_and_no_word_is_lost() -> None:
-    texts = printed()
+def places(line: str) -> list[tuple[int, int, str]]:
+    """Where the cells of a printed line begin and end, and their texts."""
+    return [(found.start(), found.end(), found[0]) for found in re.finditer(r"\S+(?: \S+)*", line)]
+
+
+def test_no_word_of_the_book_is_lost_and_each_stands_below_the_heading_above_which_it_was_printed() -> None:
+    """The places of all cells are found again, in another way, in the printed lines."""
+    texts, count = printed(), 0
     for text, output in zip(texts, typeset(*texts), strict=True):
         assert output.get_text(" ").split() == text.split()
+        lines = [line for line in text.splitlines() if line.strip()]
         for table in output.select("table"):
-            assert "" not in [row[0] for row in cells(table, "tbody")]
-        headings = [row for table in output.select("table") for row in cells(table, "thead")]
-        assert sum(HEADINGS in row for row in headings) == text.count(HEADINGS)
+            count += 1
+            head, body = cells(table, "thead")[-1], cells(table, "tbody")
+            start = next(
+                i for i, line in enumerate(lines) if [cell[2] for cell in places(line)] == [c for c in head if c]
+            )
+            headings = places(lines[start])
+            for row, line in zip(body, lines[start + 1 :], strict=False):
+                assert [cell[2] for cell in places(line)] == [text for text in row if text]
+                for first, last, cell in places(line):
+                    above = [heading for a, b, heading in headings if first < b and a < last]
+                    assert head[row.index(cell)] == (above[0] if above else "") or row.count(cell) > 1
+            assert all(any(row[i] for row in body) for i, heading in enumerate(head) if heading)
+            lines = lines[start + 1 :]
+    assert count >= 170
+    comparisons = sum(text.count(HEADINGS) + text.count("var × ns") for text in texts)
+    assert comparisons == sum(len(re.findall(f"<th[^>]*>({HEADINGS}|var × ns)</th>", str(o))) for o in typeset(*texts))

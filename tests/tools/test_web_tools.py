@@ -1,4 +1,4 @@
-"""The server of the browser tests, and how Lighthouse's reports are read."""
+"""The server of the browser tests, how Lighthouse's reports are read, and how heights are written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.chromium import find_chromium
+from tools.heights import BANDS, STYLES, written
 from tools.lighthouse import PRESETS, read_scores
 from tools.pdf import page_numbers
 from tools.serve import served
@@ -94,3 +95,17 @@ def test_places_in_a_pdf_are_counted_in_the_order_of_its_pages() -> None:
 <</index#2F [7 0 R /XYZ 0 800 0] /chapters#2F01#2F [4 0 R /XYZ 0 10 0] /elsewhere [12 0 R /XYZ 0 10 0]>>
 """
     assert page_numbers(pdf) == {"index/": 1, "chapters/01/": 2}
+
+
+def test_heights_are_rounded_up_to_a_quarter_and_written_to_the_line_of_the_figure() -> None:
+    styles = '[data-explore="race"] { --explore-wide: 1rem; }\n[data-explore="bent"] { --explore-wide: 2rem; }\n'
+    assert written(styles, {"race": {"wide": 28.21, "narrow": 40.0}}) == styles.replace(
+        "--explore-wide: 1rem;", "--explore-wide: 28.25rem; --explore-narrow: 40rem;"
+    )
+    with pytest.raises(ValueError, match="no line of heights for the figure 'funnel'"):
+        written(styles, {"funnel": {"wide": 1.0}})
+
+
+def test_each_band_of_heights_is_one_of_the_style_sheet() -> None:
+    styles = STYLES.read_text(encoding="utf-8")
+    assert all(f"--explore-height: var(--explore-{band})" in styles for band in BANDS)
