@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 from torch import distributions as td
 
@@ -392,6 +393,14 @@ def test_bad_input_is_named(call: Any, error: type[Exception], message: str) -> 
         call()
 
 
+@pytest.mark.parametrize("estimator", [ImportanceWeighted(td.Normal, 3), DReG(td.Normal, 3), VIMCO(td.Normal, 3)])
+def test_each_bound_stands_in_a_comparison(estimator: Any) -> None:
+    trial = compare_estimators(log_joint, {"it": estimator}, double(WIDE), 20_000, exact=exact_gradient(3, WIDE))["it"]
+    assert trial.evaluations == 3
+    for parameter, bias in trial.bias.items():
+        assert abs(bias.mean) < 5 * bias.standard_error, parameter
+
+
 def test_they_stand_in_a_comparison() -> None:
     exact = exact_gradient(1, WIDE)
     candidates = {
@@ -436,3 +445,38 @@ def test_a_gradient_counts_what_it_allocates(estimator: Any, params: dict[str, A
 def test_the_loop_takes_them() -> None:
     found = estimate_gradient(log_joint, DReG(td.Normal, 2), double(WIDE), 1000, chunk_size=100)
     assert found["loc"].n == 1000
+
+
+def vimco_ratio(k: int) -> float:
+    """Length of the mean over the root of the total variance, exactly, by how often each of three classes is drawn."""
+    p, q = np.array([0.1, 0.05, 0.25]), np.array([0.5, 0.3, 0.2])
+    log_w, counts = np.log(p / q), [(a, b, k - a - b) for a in range(k + 1) for b in range(k + 1 - a)]
+    n = np.array(counts, dtype=float)
+    chance = stats.multinomial.pmf(n, k, q)
+    total = n @ np.exp(log_w)
+    others = (n @ log_w)[:, None] - log_w  # of the k - 1 others, for each class
+    changed = total[:, None] - np.exp(log_w) + np.exp(others / (k - 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gain = np.where(n > 0, np.log(total[:, None] / changed), 0.0)
+    weight = np.exp(log_w) / total[:, None]
+    each = n * (gain - weight)
+    gradients = each - each.sum(1, keepdims=True) * q  # sum over the samples of factor times (one-hot minus q)
+    mean = chance @ gradients
+    return float(np.linalg.norm(mean) / np.sqrt((chance @ (gradients - mean) ** 2).sum()))
+
+
+def test_the_ratio_of_vimco_rises_at_first_and_then_falls() -> None:
+    """The figures that chapter 17 states."""
+    assert [round(vimco_ratio(k), 2) for k in (3, 32, 128)] == [0.67, 0.31, 0.15]
+    assert vimco_ratio(2) < vimco_ratio(3) > vimco_ratio(8) > vimco_ratio(32)
+
+
+@pytest.mark.parametrize("moment", [2, 3, 4])
+def test_a_moment_of_the_weights_is_finite_above_its_width(moment: int) -> None:
+    """q(z) (p(x, z) / q(z))^m decreases at infinity if sigma^2 > (m - 1) / 3m, and grows below."""
+    limit = (moment - 1) / moment / 3
+    z = torch.tensor([30.0, 60.0], dtype=torch.float64)
+    for factor, is_finite in ((0.98, False), (1.02, True)):
+        log_q = td.Normal(1.0, (factor * limit) ** 0.5).log_prob(z)
+        near, far = moment * (log_joint(z) - log_q) + log_q
+        assert bool(far < near) == is_finite

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch import distributions as td
 
+from helpers import compare_estimators
 from helpers.estimators import LeaveOneOut, Pathwise, ScoreFunction
 from helpers.estimators.base import objective
 from helpers.estimators.binary import bernoulli_reinmax
@@ -389,13 +390,74 @@ def test_subsets_have_their_probability() -> None:
     has_frequencies(which, Subset(FOUR.log(), 2).log_prob(sets).exp())
 
 
-@pytest.mark.parametrize("estimator", [ScoreFunction(partial(Subset, k=2)), LeaveOneOut(partial(Subset, k=2), 3)])
-def test_the_score_function_of_a_subset(estimator: Any) -> None:
+@pytest.mark.parametrize(
+    ("estimator", "k"), [(ScoreFunction(partial(Subset, k=2)), 1), (LeaveOneOut(partial(Subset, k=2), 3), 3)]
+)
+def test_the_score_function_of_a_subset(estimator: Any, k: int) -> None:
+    """The mean, and the variance by enumeration of the six subsets; see LeaveOneOut for that of a group of k."""
     logits = FOUR.log().requires_grad_()
-    mean = (Subset(logits, 2).log_prob(subsets(4, 2)).exp() * of_four(subsets(4, 2))).sum()
-    (expected,) = torch.autograd.grad(mean, logits)
+    log_p = Subset(logits, 2).log_prob(subsets(4, 2))
+    scores = torch.stack([torch.autograd.grad(x, logits, retain_graph=True)[0] for x in log_p])
+    p, f = log_p.exp().detach(), of_four(subsets(4, 2))
+
+    def variance(baseline: Tensor | float) -> Tensor:
+        return p @ ((f - baseline)[:, None] * scores - expected) ** 2
+
+    expected = p @ (f[:, None] * scores)
     found = estimator(of_four, {"logits": logits.detach()}, 60_000, generator())["logits"]
     agrees(found, expected, fault=0.1)
+    if k == 1:
+        has_variance(found, variance(0.0))
+    else:  # with a known mean as the baseline, divided by k, and what the means of k - 1 others add
+        noise = (p @ (f - p @ f) ** 2) * (p @ scores**2) + expected**2
+        has_variance(found, variance(p @ f) / k + noise / (k * (k - 1)), fault=0.2)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "f", "calls"),
+    [
+        (LocalExpectation(), of_four, 4),
+        (WithoutReplacement(3), of_four, 3),
+        (AntitheticPair(), of_four, 2),
+        (Pathwise(categorical_reinmax), lambda y: (y @ torch.arange(4.0).double() - 1) ** 2, 1),
+    ],
+)
+def test_each_stands_in_a_comparison(estimator: Any, f: Any, calls: float) -> None:
+    exact = {"logits": exact_gradient(f, FOUR.log())}
+    trial = compare_estimators(f, {"it": estimator}, {"logits": FOUR.log()}, 20_000, exact=exact)["it"]
+    assert trial.evaluations == calls
+    for name, bias in trial.bias.items():
+        assert abs(bias.mean) < 5 * bias.standard_error + 1e-12, name
+
+
+@pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
+def test_the_antithetic_pair_of_two_classes_is_disarm(p: float) -> None:
+    """From the same u: y = [u < p] and y' = [1 - u < p], where the order of the two classes only exchanges the two."""
+    logits = torch.tensor([p, 1 - p], dtype=torch.float64).log()
+    pairs = torch.tensor([[0, 1], [1, 0]])[:, :, None]
+    found = AntitheticPair().gradients(objective(quadratic_of_two, {"logits": logits}), pairs, {"logits": logits})[
+        "logits"
+    ]
+    size = (quadratic_of_two(torch.eye(2).double()[:1]) - quadratic_of_two(torch.eye(2).double()[1:])).item()
+    expected = size / 2 * max(p, 1 - p) * torch.tensor([1.0, -1.0], dtype=torch.float64)
+    torch.testing.assert_close(found, torch.stack([expected, expected]))
+
+
+def quadratic_of_two(y: Tensor) -> Tensor:
+    return (2 * y[:, 0] - 0.3) ** 2
+
+
+def test_the_relaxed_subset_of_one_item_is_gumbel_softmax() -> None:
+    params = {"logits": FOUR.log()}
+    relaxed, softmax = (
+        Pathwise(sampler)(of_four, {name: value}, 1000, generator())[name]
+        for sampler, name, value in (
+            (partial(relaxed_top_k, temperature=0.7), "logits", params["logits"]),
+            (partial(gumbel_softmax, temperature=0.7), "probs", FOUR),
+        )
+    )
+    jacobian_of_softmax = torch.diag(FOUR) - torch.outer(FOUR, FOUR)
+    torch.testing.assert_close(relaxed, softmax @ jacobian_of_softmax)
 
 
 def test_a_batch_of_subsets() -> None:

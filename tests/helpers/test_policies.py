@@ -172,6 +172,13 @@ def test_gradients_of_the_estimates_as_losses() -> None:
         (gradient,) = torch.autograd.grad((PROBS * found[name]).sum(), theta, retain_graph=True)
         (expected,) = torch.autograd.grad(divergence, theta, retain_graph=True)
         torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
+    rewards = {"k1": directions["k2"], "k3": directions["k2"] - directions["k3"]}  # with the score of the sample
+    for name, divergence in rewards.items():
+        (gradient,) = torch.autograd.grad((q * found[name].detach()).sum(), theta, retain_graph=True)
+        (expected,) = torch.autograd.grad(divergence, theta, retain_graph=True)
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
+    (gradient,) = torch.autograd.grad((q * found["k2"].detach()).sum(), theta, retain_graph=True)
+    torch.testing.assert_close(gradient, torch.tensor([0.032271, -0.081915, 0.049644]).double(), rtol=0, atol=1e-6)
     assert (PROBS * found["k1"]).sum().item() == pytest.approx(0.360062, abs=1e-6)
     assert (PROBS * found["k3"]).sum().item() == pytest.approx(0.360062, abs=1e-6)
 
