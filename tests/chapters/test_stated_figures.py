@@ -135,3 +135,71 @@ def test_18_a_pathwise_sample_of_the_wave_costs_as_much_as_a_score_near_k_sigma_
         return float((density * (pathwise**2 - score**2)).sum() * step)
 
     assert optimize.brentq(excess, 1.5, 3.0) * sigma == pytest.approx(1.0, abs=0.1)
+
+
+def test_14_disarm_is_rarely_worse_than_leave_one_out() -> None:
+    """The total variances of one pair, over all pairs of states, for 300 functions of three binary variables."""
+    rng = np.random.default_rng(1)
+    states = np.array(list(itertools.product((0, 1), repeat=3)))
+    for _ in range(300):
+        p, f = rng.uniform(0.02, 0.98, 3), rng.normal(size=8)
+        coupled = np.array(
+            [[np.maximum(0, 1 - 2 * p), np.minimum(p, 1 - p)], [np.minimum(p, 1 - p), np.maximum(0, 2 * p - 1)]]
+        )
+        alone = np.array([1 - p, p])
+        independent = alone[:, None] * alone[None]
+        totals = []
+        for joint, factor in ((coupled, np.maximum(p, 1 - p)), (independent, 1.0)):
+            mean, square = np.zeros(3), 0.0
+            for (y, fy), (other, fo) in itertools.product(zip(states, f, strict=True), repeat=2):
+                chance = joint[y, other, range(3)].prod()
+                gradient = (fy - fo) / 2 * (y - other) * factor
+                mean, square = mean + chance * gradient, square + chance * (gradient**2).sum()
+            totals.append((square - (mean**2).sum(), mean))
+        (disarm, mean), (leave_one_out, other_mean) = totals
+        assert mean == pytest.approx(other_mean)
+        assert disarm < leave_one_out
+
+
+def test_15_the_order_of_a_subset_adds_noise() -> None:
+    """Total variances of both score functions for two of the five items of the chapter."""
+    pi = torch.tensor([0.4, 0.25, 0.2, 0.1, 0.05], dtype=torch.float64)
+    v = torch.tensor([1.0, 0.0, 3.0, 2.0, -1.0], dtype=torch.float64)
+    theta = pi.log().requires_grad_()
+    ordered, values = {}, {}
+    for a, b in itertools.permutations(range(5), 2):
+        q = theta.softmax(0)
+        ordered[a, b] = (q[a] * q[b] / (1 - q[a])).log()
+        values[a, b] = ((v[a] + v[b]) / 2 - 2) ** 2
+    sets = {(a, b): torch.logaddexp(ordered[a, b], ordered[b, a]) for a, b in itertools.combinations(range(5), 2)}
+    variances, means = [], []
+    for log_p in (ordered, sets):
+        scores = {key: torch.autograd.grad(x, theta, retain_graph=True)[0] for key, x in log_p.items()}
+        mean = sum(x.exp().detach() * values[key] * scores[key] for key, x in log_p.items())
+        square = sum(x.exp().detach() * ((values[key] * scores[key]) ** 2).sum() for key, x in log_p.items())
+        variances.append((square - mean @ mean).item())
+        means.append(mean)
+    torch.testing.assert_close(means[0], means[1])
+    assert variances == [pytest.approx(5.27, abs=0.005), pytest.approx(5.02, abs=0.005)]
+
+
+@pytest.mark.parametrize(
+    ("d", "score", "pairs"),
+    [(1, 18_792, 315), (10, 55_728, 3_148), (100, 425_088, 31_477), (1_000, 4_118_688, 314_772)],
+)
+def test_12_the_table_of_many_dimensions(d: int, score: int, pairs: int) -> None:
+    """By quadrature, for the sum of d squares at mu = 12 and sigma = 42."""
+    mu, sigma = 12.0, 42.0
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    weights, z = weights / weights.sum(), mu + sigma * nodes
+    centred, unit_score = z**2 - mu**2 - sigma**2, nodes / sigma
+    own = weights @ (centred * unit_score) ** 2 - (2 * mu) ** 2
+    other = (weights @ centred**2) * (weights @ unit_score**2)
+    assert own + (d - 1) * other == pytest.approx(score)
+    # A pair mu +- sigma w with w of the density w exp(-w^2 / 2) gives 4 mu sigma w c with c = 1 / (sigma sqrt(2 pi)).
+    variance = (4 * mu) ** 2 / (2 * math.pi) * (2 - math.pi / 2)
+    assert 2 * d * variance == pytest.approx(pairs, rel=2e-3)
+
+
+def test_12_where_pathwise_costs_less_than_a_pair() -> None:
+    assert math.sqrt(4 / (32 / math.pi - 8)) == pytest.approx(1.35, abs=0.005)
