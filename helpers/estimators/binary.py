@@ -1,6 +1,6 @@
-"""Gradients of E[f(b)] for a vector b of independent Bernoulli variables: unbiased ones of low variance, and ReinMax.
+"""Gradients of E[f(y)] for a vector y of independent Bernoulli variables: unbiased ones of low variance, and ReinMax.
 
-As in their sources, the parameter is the logit: params is {"logits": phi}, p = sigmoid(phi); f maps b of shape
+As in their sources, the parameter is the logit: params is {"logits": phi}, p = sigmoid(phi); f maps y of shape
 (n, *phi.shape), zeros and ones, to (n,). For the derivative in p, divide by p (1 - p). Leave-one-out is
 `LeaveOneOut(Bernoulli, k)`.
 """
@@ -39,7 +39,7 @@ class BinaryEstimator(Estimator):
         return open_uniform((n, *logits.shape), logits, generator)
 
     def samples(self, noise: Tensor, params: Gradients) -> Tensor:
-        """b = 1[u > sigmoid(-phi)]."""
+        """y = 1[u > sigmoid(-phi)]."""
         return (1 - noise < torch.sigmoid(params["logits"])).to(noise.dtype)
 
 
@@ -48,7 +48,7 @@ def _beside(values: Tensor, logits: Tensor) -> Tensor:
 
 
 def _antithetic(f: Objective, logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """b from u and b' from 1 - u, and (f(b) - f(b')) / 2."""
+    """y from u and y' from 1 - u, and (f(y) - f(y')) / 2."""
     with torch.no_grad():
         b, other = ((v < torch.sigmoid(logits)).to(u.dtype) for v in (1 - u, u))
         half = (f(b) - f(other)) / 2
@@ -57,14 +57,14 @@ def _antithetic(f: Objective, logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor
 
 @dataclass(frozen=True)
 class ARM(BinaryEstimator):
-    """(f(b) - f(b')) (u - 1/2), u uniform, b = 1[u > sigmoid(-phi)], b' = 1[u < sigmoid(phi)].
+    """(f(y) - f(y')) (u - 1/2), u uniform, y = 1[u > sigmoid(-phi)], y' = 1[u < sigmoid(phi)].
 
     Augment, reinforce, merge: two evaluations of f for all coordinates together. Unbiased.
     Source: Yin and Zhou 2019.
     """
 
     def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
-        """(f(b) - f(b')) (u - 1/2)."""
+        """(f(y) - f(y')) (u - 1/2)."""
         logits, u = params["logits"], noise
         _, _, half = _antithetic(f, logits, u)
         return {"logits": half * (2 * u - 1)}
@@ -72,14 +72,14 @@ class ARM(BinaryEstimator):
 
 @dataclass(frozen=True)
 class DisARM(BinaryEstimator):
-    """(f(b) - f(b')) / 2 (b - b') sigmoid(|phi|): the mean of ARM given b and b', known as U2G as well.
+    """(f(y) - f(y')) / 2 (y - y') sigmoid(|phi|): the mean of ARM given y and y', known as U2G as well.
 
-    It evaluates f twice. Its variance is that of ARM minus the part that is due to u once b and b' are known. Unbiased.
+    It evaluates f twice. Its variance is that of ARM minus the part that is due to u once y and y' are known. Unbiased.
     Source: Dong, Mnih and Tucker 2020; Yin et al. 2020.
     """
 
     def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
-        """(f(b) - f(b')) / 2 (b - b') sigmoid(|phi|)."""
+        """(f(y) - f(y')) / 2 (y - y') sigmoid(|phi|)."""
         logits, u = params["logits"], noise
         b, other, half = _antithetic(f, logits, u)
         return {"logits": half * (b - other) * torch.sigmoid(logits.abs())}
@@ -107,11 +107,11 @@ def _check_slope(control: Objective, z: Tensor, slope: Tensor, values: Tensor) -
 
 @dataclass(frozen=True)
 class RELAX(BinaryEstimator):
-    """(f(b) - c(z')) (b - p) + d/dphi c(z) - d/dphi c(z'), z = phi + logit(u), b = 1[z > 0], z' ~ q(z | b).
+    """(f(y) - c(z')) (y - p) + d/dphi c(z) - d/dphi c(z'), z = phi + logit(u), y = 1[z > 0], z' ~ q(z | y).
 
-    c is the `control`: any differentiable map of z, shape (n, *phi.shape), to (n,); the closer c(z) is to f(b), the
+    c is the `control`: any differentiable map of z, shape (n, *phi.shape), to (n,); the closer c(z) is to f(y), the
     less variance. Unbiased for every c, as the last two terms make up for what the first takes away. The noise of z' is
-    the one that makes z' = z, but z' moves with phi at another speed, dz'/dphi = (1 - exp(-|z|)) q(b). So one
+    the one that makes z' = z, but z' moves with phi at another speed, dz'/dphi = (1 - exp(-|z|)) q(y). So one
     evaluation of f and one of c are enough. Raises ValueError for a c whose graph misses a part of its derivative. With
     `keep_graph` the result can be differentiated with respect to the control's parameters, to train them for less
     variance. Source: Grathwohl et al. 2018; tied noise: Tucker et al. 2017.
@@ -125,7 +125,7 @@ class RELAX(BinaryEstimator):
         validate.instance("keep_graph", self.keep_graph, bool, "True or False")
 
     def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
-        """(f(b) - c(z')) (b - p) + d/dphi c(z) - d/dphi c(z')."""
+        """(f(y) - c(z')) (y - p) + d/dphi c(z) - d/dphi c(z')."""
         logits, u = params["logits"], noise
         z = (logits + torch.logit(u)).requires_grad_()
         with torch.enable_grad():
@@ -169,7 +169,7 @@ class REBAR(BinaryEstimator):
 def bernoulli_reinmax(
     logits: Number, *, sample_shape: Sequence[int] = (), generator: Generator | None = None
 ) -> Tensor:
-    """b ~ Bernoulli(p) in value, p = sigmoid(phi); db/dphi = 2 q (1 - q) - p (1 - p) / 2, q = (b + p) / 2.
+    """y ~ Bernoulli(p) in value, p = sigmoid(phi); dy/dphi = 2 q (1 - q) - p (1 - p) / 2, q = (y + p) / 2.
 
     A sampler for `Pathwise`. Where straight-through puts p f'(1) + (1 - p) f'(0) for f(1) - f(0), this puts the
     trapezoid (f'(0) + f'(1)) / 2: exact where f is quadratic in each coordinate, biased elsewhere.

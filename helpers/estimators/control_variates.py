@@ -48,7 +48,7 @@ def _beside(values: Tensor, gradients: Tensor) -> Tensor:
 def best_baseline(
     distribution: Family, f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> Gradients:
-    """E[f s^2] / E[s^2] with s = grad_phi log q_phi(z), the constant baseline of least variance, from n samples.
+    """E[f S^2] / E[S^2] with S = grad_phi log q_phi(z), the constant baseline of least variance, from n samples.
 
     There is one number for each element of a parameter. It is a ratio of two means, so its bias is O(1/n). If its
     samples are used for nothing else, the gradient stays unbiased. It is 0 for an element whose score is always 0.
@@ -104,11 +104,11 @@ class LeaveOneOut(Estimator):
 
 @dataclass(frozen=True)
 class ControlVariate(Estimator):
-    """g_f - c (g_h - grad_phi E[h]), where `estimator` gives g_f for f, and g_h for h at the same samples.
+    """X - c (X_h - grad_phi E[h]), where `estimator` gives X for f, and X_h for h at the same samples.
 
     `h` maps samples to one number each, as f does. `expectation(**params)` is E[h(z)], differentiable with respect to
     the parameters, or a plain number if it depends on none. `coefficient` is c. By default, each half of the samples
-    uses Cov(g_f, g_h) / Var(g_h) as fitted on the other half, separately for each element of a parameter (n >= 4). Then
+    uses Cov(X, X_h) / Var(X_h) as fitted on the other half, separately for each element of a parameter (n >= 4). Then
     c and the gradient that it multiplies are independent, so there is no bias and no correlation between the samples of
     a half. Samples of different halves are correlated to order 1/n^2, too little to affect the standard error.
     Source: Mohamed et al. 2020, section 7; the split, Avramidis and Wilson 1993.
@@ -159,7 +159,7 @@ class ControlVariate(Estimator):
         return self.estimator.noise(params, n, generator)
 
     def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
-        """g_f - c (g_h - grad_phi E[h])."""
+        """X - c (X_h - grad_phi E[h])."""
         exact = self._exact(params)
         of_f = self.estimator.gradients(f, noise, params)
         of_h = self.estimator.gradients(objective(self.h, params, "h"), noise, params)

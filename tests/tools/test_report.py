@@ -17,10 +17,10 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_a_part_that_a_page_lacks_is_an_error() -> None:
     assert (
-        fill("<!-- results: a -->\n\nold\n\n<!-- end -->", {"a": "new"}) == "<!-- results: a -->\n\nnew\n\n<!-- end -->"
+        fill("<!-- results:a -->\n\nold\n\n<!-- end -->", {"a": "new"}) == "<!-- results:a -->\n\nnew\n\n<!-- end -->"
     )
     with pytest.raises(ValueError, match="must hold the part 'b' once, got 0"):
-        fill("<!-- results: a -->\n\nold\n\n<!-- end -->", {"b": "new"})
+        fill("<!-- results:a -->\n\nold\n\n<!-- end -->", {"b": "new"})
 
 
 VERSIONS = {"python": "3.11.7", "torch": "2.6.0", "numpy": "1.26.4"}
