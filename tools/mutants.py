@@ -23,11 +23,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from tools.execute import bare
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "_book*", "build")
@@ -108,6 +111,15 @@ def without_fault(runs: Iterable[Run]) -> list[Run]:
     return [Run(tuple(targets)) for targets in by_file.values()]
 
 
+@cache
+def content(path: Path, text: str) -> str:
+    """What a run depends on in a file: neither docstrings and comments nor the words of a chapter."""
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        return json.dumps([[bare("".join(cell["source"])), cell["outputs"], cell["metadata"]] for cell in cells])
+    return bare(text) if path.suffix == ".py" else text
+
+
 def key(root: Path, run: Run) -> str:
     """A hash of what the result of a run depends on."""
     files = {
@@ -117,7 +129,7 @@ def key(root: Path, run: Run) -> str:
     }
     files |= {root / "conftest.py", root / "pyproject.toml", *(root / t.partition("::")[0] for t in run.targets)}
     files |= {root / run.mutant.file} if run.mutant else set()
-    contents = [(path.name, path.read_text(encoding="utf-8")) for path in sorted(files) if path.exists()]
+    contents = [(p.name, content(p, p.read_text(encoding="utf-8"))) for p in sorted(files) if p.exists()]
     fault = [run.mutant.file, run.mutant.old, run.mutant.new] if run.mutant else []
     return hashlib.sha256(json.dumps([run.targets, fault, contents]).encode()).hexdigest()[:16]
 

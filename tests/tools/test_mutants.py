@@ -104,6 +104,12 @@ def test_faults_are_told_apart_and_results_are_kept(small: Path, monkeypatch: py
     assert before == {path: path.read_bytes() for path in small.rglob("*.py")}
     monkeypatch.setattr("tools.mutants.first_red", lambda root, run: pytest.fail("a result is known"))
     assert judge(mutants, small, 2, tests_only=False) == found
+    module = small / "helpers" / "__init__.py"
+    module.write_text("# a comment\n" + module.read_text())
+    assert judge(mutants, small, 2, tests_only=False)["caught"] == found["caught"]
+    module.write_text(module.read_text() + "\nx = 1\n")
+    with pytest.raises(pytest.fail.Exception, match="a result is known"):
+        judge(mutants, small, 2, tests_only=False)
 
 
 def test_nothing_counts_where_the_tests_are_red_without_a_fault(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
