@@ -15,7 +15,7 @@ from torch import distributions as td
 from helpers import compare_estimators
 from helpers.estimators import LeaveOneOut, Pathwise, ScoreFunction
 from helpers.estimators.base import objective
-from helpers.estimators.binary import bernoulli_reinmax
+from helpers.estimators.binary import DisARM, bernoulli_reinmax
 from helpers.estimators.categorical import (
     AntitheticPair,
     LocalExpectation,
@@ -432,15 +432,17 @@ def test_each_stands_in_a_comparison(estimator: Any, f: Any, calls: float) -> No
 
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
 def test_the_antithetic_pair_of_two_classes_is_disarm(p: float) -> None:
-    """From the same u: y = [u < p] and y' = [1 - u < p], where the order of the two classes only exchanges the two."""
+    """For the pairs that differ, which are as likely in both; the logit of DisARM is the difference of the two."""
+
+    def of_bit(y: Tensor) -> Tensor:
+        return quadratic_of_two(torch.cat([y, 1 - y], -1))
+
     logits = torch.tensor([p, 1 - p], dtype=torch.float64).log()
     pairs = torch.tensor([[0, 1], [1, 0]])[:, :, None]
-    found = AntitheticPair().gradients(objective(quadratic_of_two, {"logits": logits}), pairs, {"logits": logits})[
-        "logits"
-    ]
-    size = (quadratic_of_two(torch.eye(2).double()[:1]) - quadratic_of_two(torch.eye(2).double()[1:])).item()
-    expected = size / 2 * max(p, 1 - p) * torch.tensor([1.0, -1.0], dtype=torch.float64)
-    torch.testing.assert_close(found, torch.stack([expected, expected]))
+    found = AntitheticPair().gradients(objective(quadratic_of_two, {"logits": logits}), pairs, {"logits": logits})
+    phi, u = {"logits": (logits[0] - logits[1]).reshape(1)}, torch.tensor([[0.001], [0.999]], dtype=torch.float64)
+    disarm = DisARM().gradients(objective(of_bit, phi), u, phi)["logits"]
+    torch.testing.assert_close(found["logits"], torch.cat([disarm, -disarm], 1))
 
 
 def quadratic_of_two(y: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The catalogue of faults fits the source, reaches every public function, and its tool tells red from green."""
 
 import ast
+import json
 import subprocess
 import sys
 from functools import cache
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.mutants import ROOT, Mutant, MutantError, catalogue, chapter, first_red, judge, of_tests, score
+from tools.mutants import ROOT, Mutant, MutantError, catalogue, chapter, content, first_red, judge, of_tests, score
 
 MUTANTS = catalogue()
 FEWEST = 60
@@ -92,6 +93,19 @@ def listed(small: Path, *faults: tuple[str, str, str]) -> list[Mutant]:
     entries = [ENTRY.format(fault=fault, old=old, new=new) for fault, old, new in faults]
     (small / "tests" / "mutants.toml").write_text("".join(entries))
     return catalogue(small)
+
+
+def test_words_of_a_chapter_are_no_part_of_what_a_run_depends_on() -> None:
+    def notebook(words: str, source: str, printed: str, tag: str) -> str:
+        output = {"output_type": "stream", "name": "stdout", "text": printed}
+        code = {"cell_type": "code", "source": [source], "outputs": [output], "metadata": {"tags": [tag]}}
+        return json.dumps({"cells": [{"cell_type": "markdown", "source": words}, code]})
+
+    path, base = Path("01-one.ipynb"), ("words", "x = 1  # why", "1", "quotes")
+    kept = content(path, notebook(*base))
+    assert content(path, notebook("other words", "x = 1  # because", "1", "quotes")) == kept
+    for i, other in ((1, "x = 2"), (2, "2"), (3, "shows-nonfinite")):
+        assert content(path, notebook(*base[:i], other, *base[i + 1 :])) != kept
 
 
 def test_faults_are_told_apart_and_results_are_kept(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
