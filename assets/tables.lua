@@ -129,7 +129,7 @@ local function typeset(rows, columns, heads)
     local row = heads == 2 and i == 1 and upper_row(cells, columns) or row_of(cells, columns)
     table.insert(i <= heads and head or body, row)
   end
-  local bodies = { { attr = pandoc.Attr(), body = body, head = {}, row_head_columns = 0 } }
+  local bodies = { { attr = pandoc.Attr(), body = body, head = {}, row_head_columns = 1 } } -- the names of rows are headings
   local set = pandoc.Table({ long = {} }, specs, pandoc.TableHead(head), bodies, pandoc.TableFoot())
   set.classes = { 'table', 'printed' }
   return pandoc.Div({ set }, { class = 'float-content' }) -- the box that scrolls

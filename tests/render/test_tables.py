@@ -47,7 +47,7 @@ def test_a_comparison_is_a_table() -> None:
         ["a long name", "0 ± 0", "0", "equal"],
     ]
     assert not output.select("pre")
-    assert [cell["style"] for cell in table.select("tbody tr:first-child td")] == [
+    assert [cell["style"] for cell in table.select("tbody tr:first-child :is(th, td)")] == [
         "text-align: left;",
         *["text-align: right;"] * 3,
     ]
