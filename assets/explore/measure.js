@@ -1,12 +1,14 @@
 // Chapter 12: the pairs of samples of the measure-valued derivative with respect to the mean of a normal variable.
 import { estimate, meanPair, normalDensity, normalScore } from "./maths.js";
-import { button, steering } from "./controls.js";
+import { button, player, steering } from "./controls.js";
 import { body, chart, curve, disc, drawing, fixed, line, numbers, plusMinus, points, summary } from "./parts.js";
 import { normals, rayleigh, uniformSource } from "./random.js";
 
 const MU = 12;
 const COUNT = 400;
 const SHOWN = 60; // pairs that are drawn
+const FARTHEST = 3; // the largest w
+const MOVING_TAKES = 5000; // ms, from 0 to there
 const JUMP = 50;
 const FUNCTIONS = {
   square: { name: "f(z) = z²", f: (z) => z * z, slope: (z) => 2 * z, exact: () => 2 * MU, top: 25_000, ticks: [0, 10_000, 20_000] },
@@ -24,10 +26,14 @@ export default function measure(element) {
 
   const root = body(element, "Pairs of samples below and above the mean, with sliders for one pair and for sigma");
   const picture = drawing(root, { height: UPPER + LOWER, describe, draw });
-  const { panel, set, slider, again } = steering(root, state, update);
+  const { panel, set, slider, again } = steering(root, state, () => {
+    motion.stop();
+    update();
+  });
   const keys = panel.append("span").attr("class", "explore-pair");
   for (const [kind, { name }] of Object.entries(FUNCTIONS)) button(keys, name, () => set("kind")(kind)).attr("data-kind", kind);
-  slider("w", { name: "w", spoken: "distance w", min: 0, max: 3, step: 0.05, show: (w) => fixed(w, 2) });
+  const motion = player(panel, "Move the pair", { frame: move });
+  const distance = slider("w", { name: "w", spoken: "distance w", min: 0, max: FARTHEST, step: 0.05, show: (w) => fixed(w, 2) });
   slider("sigma", { name: "σ", spoken: "sigma", min: 10, max: 50, step: 1, show: String });
   again("New pairs", drawPairs);
   const words = root.append("p").attr("class", "explore-step");
@@ -43,7 +49,15 @@ export default function measure(element) {
     noise = [...normals(uniform, COUNT)];
   }
 
-  function update() {
+  function move(ms) {
+    const share = Math.min(1, ms / MOVING_TAKES);
+    state.w = FARTHEST * share;
+    distance.set(state.w);
+    update(share === 1);
+    return share < 1;
+  }
+
+  function update(rests = true) {
     const { kind, sigma, w } = state;
     const { f, slope, exact } = FUNCTIONS[kind];
     const term = (distance) => {
@@ -60,7 +74,7 @@ export default function measure(element) {
       `One pair: z⁻ = ${fixed(minus, 1)} and z⁺ = ${fixed(plus, 1)}, and f(z⁺) − f(z⁻) = ${fixed(f(plus) - f(minus), 0)}. ` +
       `Multiplied by 1/(σ√(2π)) = ${fixed(factor, 5)}, this gives ${fixed(term(w), digits)}.`;
     words.text(one);
-    spoken.say(`${one} All pairs give ${written(pairs)}, the pathwise estimator ${written(slopes)}. The exact value is ${fixed(exact(sigma), digits)}.`);
+    if (rests) spoken.say(`${one} All pairs give ${written(pairs)}, the pathwise estimator ${written(slopes)}. The exact value is ${fixed(exact(sigma), digits)}.`);
     for (const name of Object.keys(FUNCTIONS)) keys.select(`[data-kind=${name}]`).attr("aria-pressed", name === kind);
     picture.update();
   }

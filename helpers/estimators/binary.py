@@ -105,6 +105,36 @@ def _check_slope(control: Objective, z: Tensor, slope: Tensor, values: Tensor) -
         raise ValueError("control must be differentiable in z, but its graph misses a part, as where it detaches")
 
 
+def _check_jump(control: Objective, z: Tensor, values: Tensor) -> None:
+    """Raise ValueError if the control jumps on the line between the samples with its least and its greatest value.
+
+    The line is cut into eight parts, and so is each part whose difference the derivatives at its ends do not explain,
+    until they do.
+    """
+    least, greatest = values.argmin(), values.argmax()
+    low, high, gap = z[least][None], z[greatest][None], values[greatest] - values[least]
+    share = torch.linspace(0, 1, 9, dtype=z.dtype, device=z.device).reshape(-1, *[1] * (z.dim() - 1))
+    try:
+        with trying(), torch.enable_grad():
+            for _ in range(20):
+                at = torch.lerp(low[:, None], high[:, None], share).requires_grad_()
+                c = control(at.flatten(0, 1)).to(z.dtype).reshape(at.shape[:2])
+                (slope,) = torch.autograd.grad(c.sum(), at)
+                along = (slope * (high - low)[:, None]).flatten(2).sum(2)
+                missed = (c.diff(dim=1) - (along[:, 1:] + along[:, :-1]) / 16).abs()
+                part = missed.flatten().topk(min(16, missed.numel())).indices
+                part = part[missed.flatten()[part] > 0.02 * gap]
+                if len(part) == 0:
+                    return
+                line, step = part // 8, part % 8
+                low, high = at[line, step].detach(), at[line, step + 1].detach()
+            draws = not torch.allclose(control(at.flatten(0, 1)).to(z.dtype).reshape(c.shape), c)
+    except Exception:  # it may take no other number of samples
+        return
+    if not draws:
+        raise ValueError("control must be differentiable in z, but it jumps. DisARM needs no differentiable f")
+
+
 @dataclass(frozen=True)
 class RELAX(BinaryEstimator):
     """(f(y) - c(z')) (y - p) + d/dphi c(z) - d/dphi c(z'), z = phi + logit(u), y = 1[z > 0], z' ~ q(z | y).
@@ -112,9 +142,9 @@ class RELAX(BinaryEstimator):
     c is the `control`: any differentiable map of z, shape (n, *phi.shape), to (n,); the closer c(z) is to f(y), the
     less variance. Unbiased for every c, as the last two terms make up for what the first takes away. The noise of z' is
     the one that makes z' = z, but z' moves with phi at another speed, dz'/dphi = (1 - exp(-|z|)) q(y). So one
-    evaluation of f and one of c are enough. Raises ValueError for a c whose graph misses a part of its derivative. With
-    `keep_graph` the result can be differentiated with respect to the control's parameters, to train them for less
-    variance. Source: Grathwohl et al. 2018; tied noise: Tucker et al. 2017.
+    evaluation of f and one of c are enough. With `keep_graph` the result can be differentiated with respect to the
+    control's parameters, to train them for less variance. Raises ValueError for a c that jumps, or whose graph misses a
+    part of its derivative. Source: Grathwohl et al. 2018; tied noise: Tucker et al. 2017.
     """
 
     control: Callable[[Tensor], Tensor]
@@ -139,6 +169,7 @@ class RELAX(BinaryEstimator):
             (slope,) = torch.autograd.grad(total, z, create_graph=self.keep_graph)
         z = z.detach()
         _check_slope(self.control, z, slope.detach(), c.detach())
+        _check_jump(self.control, z, c.detach())
         b = (z > 0).to(z.dtype)
         weight = f(b).detach() - (c if self.keep_graph else c.detach())
         speed = -torch.expm1(-z.abs()) * torch.sigmoid((2 * b - 1) * logits)

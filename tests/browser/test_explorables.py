@@ -554,6 +554,23 @@ def test_pairs_estimate_the_derivative_of_a_jump_too(opened: Open, kind: str) ->
     assert "this gives 0.00" in figure.locator(".explore-step").inner_text(), "both places are the mean"
 
 
+def test_a_pair_moves_from_the_mean_outwards(page: Page, opened: Open) -> None:
+    page.clock.install()
+    figure = opened("measure")
+    w = slider(figure, "distance w")
+    figure.get_by_role("button", name="Move the pair").click()
+    page.clock.run_for(2500)
+    assert 1 < float(w.input_value()) < 2
+    w.press("ArrowLeft")  # who moves it by hand stops it
+    by_hand = w.input_value()
+    page.clock.run_for(2000)
+    assert w.input_value() == by_hand
+    figure.get_by_role("button", name="Move the pair").click()
+    page.clock.run_for(8000)
+    assert w.input_value() == "3"
+    expect(figure.get_by_role("button", name="Move the pair")).to_be_visible()
+
+
 # Chapter 3 ------------------------------------------------------------------------------------------------------------
 
 
@@ -731,7 +748,7 @@ def sobol_errors(seed: int, power: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     for _ in range(40):
         shift = (source.random_sample(2) * 2**32).astype(np.uint64)
         shifted = (net ^ shift) / 2**32
-        chance = source.random_sample((2**power, 2))
+        chance = source.random_sample((1024, 2))[: 2**power]
         first = chance if first is None else first
         errors.append([np.exp(points.sum(1)).mean() - (math.e - 1) ** 2 for points in (chance, shifted)])
     chance_errors, net_errors = np.array(errors).T
@@ -757,6 +774,26 @@ def test_sobol_points_leave_no_box_empty_and_have_smaller_errors(alone: Callable
         assert 13 < ((chance / deviation) ** 2).sum() < 91
     assert (net**2).mean() < (chance**2).mean() / 100
     check_everywhere(figure)
+
+
+def test_points_fill_the_square_one_by_one(alone: Callable[..., Locator]) -> None:
+    figure = alone("sobol")
+    points = figure.locator(".explore-point.is-pathwise")
+    figure.get_by_role("button", name="Fill").click()
+    expect(figure.get_by_role("button", name="Pause")).to_be_visible()
+    figure.page.wait_for_function("document.querySelectorAll('.explore-point.is-pathwise').length > 8")
+    assert 8 < points.count() < 1024
+    figure.get_by_role("button", name="Pause").click()
+    stopped = points.count()
+    figure.page.wait_for_timeout(300)
+    assert points.count() == stopped
+    slider(figure, "number of points").press("Home")
+    assert points.count() == 4
+    figure.page.emulate_media(reduced_motion="reduce")
+    figure.get_by_role("button", name="Fill").click()
+    assert points.count() == 1024
+    assert cell(figure, "Sobol points", "empty boxes") == "0 of 1024"
+    assert slider(figure, "number of points").input_value() == "10"
 
 
 TREE = """<p>Text.</p><ul><li><strong>Can it be summed?</strong>

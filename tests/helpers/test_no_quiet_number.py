@@ -322,6 +322,32 @@ def test_a_control_that_mixes_or_writes_is_named() -> None:
     torch.testing.assert_close(found, RELAX(lambda z: 2 * z)(square, params, 50, generator()))
 
 
+JUMPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sign": lambda y: torch.sign(y.sum(1) - 0.5),
+    "round": lambda y: y.sum(1).round(),
+    "jump and slope": lambda y: y.sum(1) + 5 * (y.sum(1) > 0.7),
+    "where": lambda y: torch.where(y.sum(1) > 0.5, y.sum(1) ** 2, torch.zeros(())),
+}
+STEEP: dict[str, Callable[[Tensor], Tensor]] = {
+    "clamp": lambda y: (1000 * (y.sum(1) - 0.7)).clamp(0, 1),
+    "wave": lambda y: torch.cos(50 * y.sum(1)),
+    "root": lambda y: (y.sum(1) - 0.7).abs().sqrt(),
+    "exponential": lambda y: torch.exp(20 * y.sum(1)),
+    "constant": lambda y: 0 * y.sum(1) + 3,
+}
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5])
+def test_a_control_that_jumps_is_refused_and_a_steep_one_is_not(temperature: float) -> None:
+    params = {"logits": torch.zeros(1)}
+    for jumping in JUMPS.values():
+        with pytest.raises(ValueError, match="control must be differentiable in z, but it jumps"):
+            REBAR(temperature)(jumping, params, 200, generator())
+    for steep in STEEP.values():
+        for seed in range(20):
+            assert REBAR(temperature)(steep, params, 20, torch.Generator().manual_seed(seed))["logits"].isfinite().all()
+
+
 CALLS = itertools.count()
 
 # Functions that compute each value from one sample, whatever their number of samples, their noise and their memory.
@@ -442,6 +468,16 @@ def test_a_matrix_may_have_constant_entries() -> None:
         agrees(found["c"], -2 / (2 * concentration + 1) ** 2, fault=0.1)  # E[r^2] = 1 / (2c + 1)
     several = ScoreFunction(lambda c: td.Independent(td.LKJCholesky(2, c.expand(3)), 1))
     assert several(lambda z: z[:, 0, 1, 0] ** 2, {"c": 2.0}, 50, generator())["c"].isfinite().all()
+
+
+def test_torch_draws_correlations_of_three_variables_wrongly() -> None:
+    """So they are refused. With c = 1, every E[r^2] is 1/4. If torch ever draws them rightly, allow them."""
+    torch.manual_seed(0)
+    lower = td.LKJCholesky(3, torch.tensor(1.0, dtype=torch.float64)).sample((100_000,))
+    squares = (lower @ lower.mT) ** 2
+    agrees(squares[:, 1, 0], 0.25, fault=0.05)
+    wrong = Estimate.from_samples(squares[:, 2, 0])
+    assert wrong.mean > 0.25 + 20 * wrong.standard_error
 
 
 def test_a_path_needs_no_density() -> None:
