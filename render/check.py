@@ -36,6 +36,7 @@ ASSET_RELATIONS = {
 }
 QUARTO = 'meta[name="generator"][content^="quarto"]'
 SCRIPT_ADDRESS = re.compile(r"""["'`](?:https?:|wss?:)?//(?!www\.w3\.org/)([\w.-]+)""")  # a name space loads nothing
+READING_TIME, LONGEST = re.compile(r"About (\d+) minutes to read"), 15
 CSS_ADDRESS = re.compile(r"""(?:url\(|@import\s+)\s*["']?([^"')\s;]+)""")
 
 
@@ -90,6 +91,9 @@ def _check_page(book: Path, page: Path) -> Iterator[str]:
         is_hidden = image.get("aria-hidden") == "true" or image.get("role") == "presentation"
         if not is_hidden and not str(image.get("alt", "")).strip():
             yield f"has a picture without a text alternative: {image.get('src')}"
+    stated = READING_TIME.search(soup.get_text())
+    if stated and int(stated[1]) > LONGEST:
+        yield f"takes {stated[1]} minutes to read, and a chapter at most {LONGEST}"
     yield from _leaks(soup)
 
 

@@ -115,6 +115,14 @@ def test_a_fault_in_a_page_is_found(book: Path, old: str, new: str, finding: str
     assert (Path("index.html"), finding) in check_book(book)
 
 
+@pytest.mark.parametrize(("minutes", "found"), [(15, []), (16, ["takes 16 minutes to read, and a chapter at most 15"])])
+def test_a_chapter_can_be_read_in_a_quarter_of_an_hour(book: Path, minutes: int, found: list[str]) -> None:
+    (book / "chapters").mkdir()
+    text = OTHER.replace("</h1>", f"</h1><p>About {minutes} minutes to read</p>")
+    (book / "chapters" / "01.html").write_text(text)
+    assert check_book(book) == [(Path("chapters/01.html"), what) for what in found]
+
+
 @pytest.mark.parametrize(
     "leak", ["$$", "@eq-a", "@fig-a", "@sec-a", "@tbl-a", "?@sec-a", "::: {.x}", "{#a}", "{{< v >}}"]
 )
