@@ -12,6 +12,8 @@ from scipy import optimize, stats
 from torch import Tensor
 from torch.autograd.functional import jacobian
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.mark.parametrize(("tau", "is_fixed"), [(0.05, False), (0.09, False), (0.12, True), (0.2, True)])
 def test_08_the_false_fixed_point_disappears_below_a_temperature_of_about_a_tenth(tau: float, is_fixed: bool) -> None:
@@ -56,7 +58,7 @@ def test_16_the_relative_variance_of_the_policy_gradient_grows_with_the_number_o
 
 
 def test_19_fusing_the_passes_removes_about_half_of_the_additional_time() -> None:
-    table = Path(__file__).resolve().parents[2].joinpath("appendices", "performance.qmd").read_text(encoding="utf-8")
+    table = ROOT.joinpath("appendices", "performance.qmd").read_text(encoding="utf-8")
     found = re.search(r"^\| pathwise \|.*\| (\d+)% ± \d+% \| (\d+)% ± \d+% \|$", table, re.MULTILINE)
     assert found, "the performance page has no row with the shares of the pathwise estimator"
     plain, compiled = (100 / float(share) - 1 for share in found.groups())  # in units of the time of the draws
