@@ -79,6 +79,11 @@ def test_13_the_density_of_the_gamma_distribution_far_below_its_mean() -> None:
     assert float(f"{stats.gamma.pdf(4, 30):.0e}") == 6e-16
 
 
+def test_13_the_share_of_gamma_samples_below_the_range_that_was_compared() -> None:
+    assert stats.gamma(0.1).cdf(0.05) == pytest.approx(0.78, abs=0.005)
+    assert 1 / stats.gamma(2.5).cdf(0.05) == pytest.approx(6000, rel=0.05)
+
+
 def test_15_a_sum_over_the_likely_classes_and_a_sample_of_the_others_is_unbiased() -> None:
     theta = torch.tensor([1.0, 0.5, 0.0, -1.0, -2.0], dtype=torch.float64)
     f = torch.tensor([1.0, 4.0, 1.0, 0.0, 9.0], dtype=torch.float64)
