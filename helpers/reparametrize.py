@@ -260,18 +260,6 @@ def bernoulli_straight_through(eps: Tensor, p: Tensor) -> Tensor:
     return (eps < p).to(p.dtype) + (p - p.detach())
 
 
-class _StraightThrough(torch.autograd.Function):
-    """Draws samples in the forward pass, and returns the gradient unchanged in the backward pass."""
-
-    @staticmethod
-    def forward(ctx: object, p: Tensor, generator: Generator | None) -> Tensor:
-        return torch.bernoulli(p.to(at_least_float32(p.dtype)), generator=generator).to(p.dtype)
-
-    @staticmethod
-    def backward(ctx: object, grad_output: Tensor) -> tuple[Tensor, None]:
-        return grad_output, None
-
-
 class BernoulliSTE(nn.Module):
     """The straight-through Bernoulli sampler as a layer, from p in [0, 1] of any shape to samples of the same shape.
 
@@ -283,4 +271,5 @@ class BernoulliSTE(nn.Module):
         (p,) = validate.tensors(p=p)
         validate.probability("p", p)
         validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
-        return _StraightThrough.apply(p, generator)
+        y = torch.bernoulli(p.detach().to(at_least_float32(p.dtype)), generator=generator).to(p.dtype)
+        return y + (p - p.detach())

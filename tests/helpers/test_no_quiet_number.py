@@ -316,7 +316,7 @@ def test_a_control_that_mixes_or_writes_is_named() -> None:
     with pytest.raises(ValueError, match="control must return finite numbers"):
         RELAX(lambda z: z / 0)(square, params, 50, generator())
     for detached in (lambda z: z + z.detach() ** 3, lambda z: torch.tanh(z) * z.sigmoid().detach()):
-        with pytest.raises(ValueError, match="control must be differentiable in z, but its graph misses a part"):
+        with pytest.raises(ValueError, match="control must be differentiable, but its graph misses a part"):
             RELAX(detached)(square, params, 50, generator())
     found = RELAX(lambda z: z.mul_(2))(square, params, 50, generator())
     torch.testing.assert_close(found, RELAX(lambda z: 2 * z)(square, params, 50, generator()))
@@ -341,7 +341,7 @@ STEEP: dict[str, Callable[[Tensor], Tensor]] = {
 def test_a_control_that_jumps_is_refused_and_a_steep_one_is_not(temperature: float) -> None:
     params = {"logits": torch.zeros(1)}
     for jumping in JUMPS.values():
-        with pytest.raises(ValueError, match="control must be differentiable in z, but it jumps"):
+        with pytest.raises(ValueError, match="f must be differentiable, but it jumps"):
             REBAR(temperature)(jumping, params, 200, generator())
     for steep in STEEP.values():
         for seed in range(20):
@@ -522,13 +522,19 @@ def test_gradients_have_the_dtype_of_the_parameters(estimator: Any, params: dict
     try:
         found = estimator(sum_of_squares, narrow, 20, generator())
     except ValueError as error:
+        if "half precision" not in str(error):  # the only reason to refuse them
+            raise
         pytest.skip(str(error))
     assert {g.dtype for g in found.values()} == {torch.bfloat16}
 
 
 def test_rebar_refuses_a_step() -> None:
-    with pytest.raises(ValueError, match="control must be differentiable in z"):
-        REBAR(0.5)(lambda b: (b > 0.5).float(), {"logits": 0.3}, 100, generator())
+    def step(b: Tensor) -> Tensor:
+        return (b > 0.5).float()
+
+    for called, estimator in (("f", REBAR(0.5)), ("control", RELAX(step))):
+        with pytest.raises(ValueError, match=f"{called} must be differentiable, got values that differ and carry no"):
+            estimator(step, {"logits": 0.3}, 100, generator())
 
 
 RETURNED = [

@@ -452,6 +452,19 @@ def test_straight_through_hands_the_gradient_on_as_it_came(draw: Callable[..., T
     assert torch.autograd.grad(y, p, upstream)[0].equal(upstream)
 
 
+@pytest.mark.parametrize("name", sorted({*ALL, "BernoulliSTE"} - {"gumbel_max"}))  # which has no gradient
+def test_torch_func_finds_the_gradient_of_backward(name: str) -> None:
+    sampler, (p, *others), _ = ALL.get(name, (BernoulliSTE(), (row,), ()))
+
+    def value(p: Tensor) -> Tensor:
+        z = sampler(p, *others, generator=generator())
+        return (z * torch.arange(z.numel()).view(z.shape)).sum()
+
+    leaf = p.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(value(leaf), leaf)
+    torch.testing.assert_close(torch.func.grad(value)(p), expected)
+
+
 def test_straight_through_adds_up_over_the_samples_of_one_p() -> None:
     p = torch.tensor([0.2, 0.8], requires_grad=True)
     y = bernoulli_straight_through(p, sample_shape=(7,), generator=generator())
