@@ -15,7 +15,8 @@ DEFAULT = re.compile(r"^export default (?=function ([\w$]+))", re.MULTILINE)
 LIST = re.compile(r"export\{([^}]*)\};?\s*$")
 COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # on lines of its own
 LEFT_OVER = re.compile(r"^(?:import|export)\b", re.MULTILINE)
-START = 'modules["explore.js"].startAll(async (name) => modules[`${name}.js`]);'
+USE = "const modules = {}, made = {};\nconst use = (name) => (made[name] ??= modules[name]());"
+START = 'use("explore.js").startAll(async (name) => use(`${name}.js`));'
 
 
 def explorables() -> list[str]:
@@ -24,12 +25,12 @@ def explorables() -> list[str]:
 
 
 def bundle() -> str:
-    """Returns the script that starts every explorable figure of a page."""
+    """Returns the script that starts every explorable figure of a page. A module runs when it is first used."""
     made: dict[str, str] = {}
     for name in ["explore.js", *(f"{name}.js" for name in explorables())]:
         _add(name, made)
-    parts = [f"modules[{json.dumps(name)}] = (() => {{\n{code}\n}})();" for name, code in made.items()]
-    return "\n".join(["(() => {", "const modules = {};", *parts, START, "})();", ""])
+    parts = [f"modules[{json.dumps(name)}] = () => {{\n{code}\n}};" for name, code in made.items()]
+    return "\n".join(["(() => {", USE, *parts, START, "})();", ""])
 
 
 def _add(name: str, made: dict[str, str]) -> None:
@@ -43,7 +44,7 @@ def _add(name: str, made: dict[str, str]) -> None:
 
     def taken(match: re.Match[str]) -> str:
         pieces = match[1].replace(" as ", ": ")
-        return f"const {{{pieces}}} = modules[{json.dumps(str(folder / match[2]))}];"
+        return f"const {{{pieces}}} = use({json.dumps(str(folder / match[2]))});"
 
     exports = list(DECLARATION.findall(code))
     exports += [f"default: {name}" for name in DEFAULT.findall(code)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 
 from py_mini_racer import MiniRacer
@@ -17,6 +18,8 @@ DRAW_ALL = """(formulas, options) => JSON.stringify(formulas.map(([tex, displayM
   catch (error) { return ["", error.rawMessage || String(error)]; }
 }))"""
 
+TEX = re.compile(r"<annotation.*?</annotation>", re.DOTALL)  # KaTeX repeats it in the MathML, where nothing reads it
+
 _drawn: dict[Formula, tuple[str, str]] = {}
 
 
@@ -28,5 +31,5 @@ def draw(formulas: Iterable[Formula]) -> dict[Formula, tuple[str, str]]:
             engine.eval((KATEX / "katex.min.js").read_text(encoding="utf-8") + ";0")
             answer = engine.eval(f"({DRAW_ALL})({json.dumps(missing)}, {json.dumps(OPTIONS)})")
         for formula, (html, reason) in zip(missing, json.loads(str(answer)), strict=True):
-            _drawn[formula] = (html, " ".join(reason.split()))
+            _drawn[formula] = (TEX.sub("", html), " ".join(reason.split()))
     return _drawn

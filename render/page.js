@@ -64,7 +64,10 @@
     addEventListener("pagehide", () => set(false)); // a page that is kept for Back must not come back covered
     matchMedia("(max-width: 820px)").addEventListener("change", () => set(false));
     const current = contents.querySelector("[aria-current]");
-    if (current) contents.scrollTop = Math.max(0, current.offsetTop - contents.clientHeight / 2);
+    // not at once: to ask for a place lays out the page, and what follows would make it necessary again
+    requestAnimationFrame(() => {
+      if (current) contents.scrollTop = Math.max(0, current.offsetTop - contents.clientHeight / 2);
+    });
   }
 
   // Search: index and library are scripts, which load from a file on disk too, and only when somebody searches
@@ -223,8 +226,8 @@
       $$(`main ${all}`).forEach((box, i) => names.set(box, `${kind} ${i + 1} on this page, scrollable`));
     }
     const watcher = new ResizeObserver((entries) => {
-      for (const { target } of entries) {
-        const scrolls = target.scrollWidth > target.clientWidth;
+      const sizes = entries.map(({ target }) => [target, target.scrollWidth > target.clientWidth]);
+      for (const [target, scrolls] of sizes) {
         const named = names.has(target) && { role: "region", "aria-label": names.get(target) };
         const said = { tabindex: "0", ...named };
         for (const [name, value] of Object.entries(said)) {

@@ -35,7 +35,6 @@ CELL_CODE = re.compile(
 )  # on the div in Quarto
 FONT_ADDRESS = re.compile(r"""url\(["']?([^"')]+\.woff2)["']?\)""")
 OTHER_FONT = re.compile(r',url\([^)]*\.(?:woff|ttf)\) ?format\("[^"]*"\)')
-ANNOTATION = re.compile(r"<annotation.*?</annotation>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
 HIGHLIGHTED = re.compile(r'<code\s+class="sourceCode.*?</code>', re.DOTALL)
 FORMULA_FONTS = {
@@ -163,7 +162,7 @@ def _uncoloured(match: re.Match[str]) -> str:
 def _characters(match: re.Match[str]) -> str:
     kind, tex, mark = match.groups()
     html_, _ = draw([formula := (html.unescape(tex), kind == "display")])[formula]
-    return TAG.sub("", ANNOTATION.sub("", html_.partition("</math>")[0])) + mark
+    return TAG.sub("", html_.partition("</math>")[0]) + mark
 
 
 # The frame ------------------------------------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ DEEP = """
 import torch
 from helpers import get_graph
 y = torch.tensor(1.0, requires_grad=True)
-for _ in range(100_000):
+for _ in range(50_000):
     y = y + 1
 assert "cut after" in str(get_graph(y))
 del y

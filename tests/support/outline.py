@@ -28,7 +28,7 @@ CELL_TEXT = re.compile(r"^#\|.*$", re.MULTILINE)
 REFERENCE = re.compile(r"@((?:sec|fig|tbl|eq)-[\w-]*\w)")
 TABSET = re.compile(r"^::: *\{\.panel-tabset\}$.*?^:::\s*$", re.MULTILINE | re.DOTALL)
 KINDS = {"fig": "Figure", "tbl": "Table", "eq": "Equation"}
-TAG_OF_EQUATION = re.compile(r"\\tag\{([^}]*)\}")
+TAG_OF_EQUATION = re.compile(r"\\tag\{([^}]*)\}|^\(([\w.]+)\)$")  # of MathJax, or drawn by KaTeX
 APPENDIX_TITLE = re.compile(r"Appendix (\w+) — (.*)")
 NOT_WORDS = re.compile(r"[\W_]+")
 
@@ -146,8 +146,8 @@ def from_quarto(page: Path) -> Outline:
         if number := re.match(r"(?:Figure|Table)\s+([\w.]*\w)", _said(tag.select_one("figcaption, caption"))):
             outline.numbers[str(tag["id"])] = number[1]
     for tag in main.select('[id^="eq-"]'):
-        if number := TAG_OF_EQUATION.search(tag.get_text()):
-            outline.numbers[str(tag["id"])] = number[1]
+        if number := TAG_OF_EQUATION.search(_said(tag.select_one(".katex-html > .tag") or tag)):
+            outline.numbers[str(tag["id"])] = number[1] or number[2]
     for tag in main.select("a.quarto-xref"):
         target, _, label = str(tag["href"]).partition("#")
         outline.references[(label, _said(tag)) if label else _chapter(page.parent / target, _said(tag))] += 1
