@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +9,6 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor
 from torch.autograd.functional import jacobian
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("tau", "is_fixed"), [(0.05, False), (0.09, False), (0.12, True), (0.2, True)])
@@ -55,14 +51,6 @@ def test_16_the_relative_variance_of_the_policy_gradient_grows_with_the_number_o
         relative.append(chance @ gradient**2 / (p * (1 - p)) ** 2 - 1)
     assert relative[1] > 5 * relative[0]
     assert relative[2] / relative[1] == pytest.approx(10, rel=0.05)  # in proportion, for many decisions
-
-
-def test_19_fusing_the_passes_removes_about_half_of_the_additional_time() -> None:
-    table = ROOT.joinpath("appendices", "performance.qmd").read_text(encoding="utf-8")
-    found = re.search(r"^\| pathwise \|.*\| (\d+)% ± \d+% \| (\d+)% ± \d+% \|$", table, re.MULTILINE)
-    assert found, "the performance page has no row with the shares of the pathwise estimator"
-    plain, compiled = (100 / float(share) - 1 for share in found.groups())  # in units of the time of the draws
-    assert 0.35 < compiled / plain < 0.65
 
 
 def test_04_and_12_the_variance_of_a_difference_quotient_at_a_jump_grows_like_1_over_h() -> None:
