@@ -61,7 +61,7 @@ reference: $(READY)  ## rewrite the reference of helpers from its docstrings (ma
 	@$(RUN) -m tools.reference
 
 sweep: $(READY)  ## run every chapter with SEEDS=20 other seeds; the estimates must agree and the z-scores be normally distributed
-	@$(RUN) -m tools.sweep --seeds $(SEEDS) --chapter "$(CHAPTER)"
+	@$(RUN) -m tools.sweep --seeds $(SEEDS) --jobs $(JOBS) --chapter "$(CHAPTER)"
 
 mutants: $(READY)  ## put each fault of tests/mutants.toml into a copy: tests and chapters must fail (ONLY=graph for some)
 	@$(RUN) -m tools.mutants --jobs $(JOBS) --only "$(ONLY)"; code=$$?; $(RUN) -m tools.report; exit $$code

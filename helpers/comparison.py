@@ -20,6 +20,7 @@ from helpers.estimators.base import (
     Gradients,
     Objective,
     Params,
+    Values,
     WithParams,
     checked_gradients,
     checked_params,
@@ -39,7 +40,8 @@ class Trial:
     and `variance` that of one sample, whose sum over a vector has the label "logits, sum". `heavy` has the labels of
     variances whose standard error depends on a few large samples and may be too small, because their fourth moment is
     known to no better than 15%. Values so rare that no sample met them stay unseen. `evaluations` of f and `seconds`
-    on one core are per sample; the seconds are the median over CALLS calls, with the standard error `seconds_error`.
+    on one core are per sample. The seconds are the median over CALLS calls, with the standard error `seconds_error`,
+    and include the checks of the parameters and of f, whose share falls as n grows.
     """
 
     gradient: dict[str, Estimate]
@@ -161,7 +163,7 @@ def _check_candidates(candidates: Mapping[str, Candidate]) -> None:
 
 
 def _calls(
-    f: Objective, candidates: Mapping[str, Candidate], params: Params, values: Gradients, size: int, seed: int
+    f: Objective, candidates: Mapping[str, Candidate], params: Params, values: Values, size: int, seed: int
 ) -> tuple[dict[str, list[_Call]], dict[str, str]]:
     """CALLS calls of each estimator, in turns, and the reasons why some cannot be built or run."""
     device = next(iter(values.values())).device
@@ -194,7 +196,7 @@ def _reason(error: Exception) -> str:
 
 
 def _goal(
-    exact: Mapping[str, Number] | str, candidates: Mapping[str, Candidate], values: Gradients
+    exact: Mapping[str, Number] | str, candidates: Mapping[str, Candidate], values: Values
 ) -> tuple[str | None, Tensor | None]:
     """The name of the reference, or the exact gradient as one row of numbers."""
     if isinstance(exact, str):
@@ -206,7 +208,7 @@ def _goal(
     return None, torch.cat([target_of(f"exact[{k!r}]", exact[k], v.shape).reshape(-1) for k, v in values.items()])
 
 
-def _columns(values: Gradients) -> dict[str, slice]:
+def _columns(values: Values) -> dict[str, slice]:
     """The columns of each number, and of each vector, in a row of gradients."""
     columns, start = {}, 0
     for name, value in values.items():
@@ -222,7 +224,7 @@ def _call(
     f: Objective,
     estimator: Callable[..., Gradients],
     params: Params,
-    values: Gradients,
+    values: Values,
     size: int,
     generator: Generator,
 ) -> _Call:
@@ -259,7 +261,7 @@ def _judged(g: Tensor, goal: Tensor | None, columns: dict[str, slice], calls: li
             if goal is not None:
                 bias[label] = Estimate.from_samples((g - goal)[:, part.start])
     seconds = torch.tensor([call.seconds for call in calls])
-    middle = seconds.median()
+    middle = seconds.quantile(0.5)  # torch's `median` is the lower of the two middle values
     # sigma is 1.48 MAD, and the standard error of a median is 1.25 sigma / sqrt(CALLS)
-    error = 1.86 * (seconds - middle).abs().median() / math.sqrt(CALLS)
+    error = 1.86 * (seconds - middle).abs().quantile(0.5) / math.sqrt(CALLS)
     return Trial(gradient, bias, variance, frozenset(heavy), calls[0].evaluations, middle.item(), error.item())

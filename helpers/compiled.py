@@ -13,15 +13,7 @@ from torch.func import vjp
 
 from helpers.estimate import Moments, moments_of, pooled
 from helpers.estimators import families
-from helpers.estimators.base import (
-    Estimator,
-    Gradients,
-    Objective,
-    Params,
-    WithParams,
-    copy_for_f,
-    objective,
-)
+from helpers.estimators.base import Estimator, Gradients, Objective, Params, Values, WithParams, copy_for_f, objective
 from helpers.estimators.pathwise import Pathwise
 from helpers.estimators.score_function import ScoreFunction
 from helpers.reparametrize import reparametrization_of
@@ -37,19 +29,19 @@ class _Problem:
 
     estimator: Pathwise | ScoreFunction
     f: Objective
-    params: Gradients
+    params: Values
     dtype: torch.dtype  # in which f sees samples and returns values
     arguments: dict[str, Any]  # of a sampler, checked
     dims: dict[str, int]  # axes of each parameter of a distribution that belong to one sample
 
-    def copies(self, noise: Tensor) -> Gradients:
+    def copies(self, noise: Tensor) -> Values:
         """One copy of each parameter per sample, its batch axes lined up with those of the others."""
         batches = {name: value.dim() - self.dims.get(name, 0) for name, value in self.params.items()}
         widest = max(batches.values()) if self.dims else noise.dim() - 1
         padded = {name: v.reshape((1,) * (widest - batches[name]) + v.shape) for name, v in self.params.items()}
         return {name: value.expand(len(noise), *value.shape) for name, value in padded.items()}
 
-    def per_sample(self, noise: Tensor, copies: Gradients) -> Tensor:
+    def per_sample(self, noise: Tensor, copies: Values) -> Tensor:
         """One number per sample, whose derivative with respect to its own copy of the parameters is the gradient."""
         estimator = self.estimator
         if isinstance(estimator, Pathwise):
@@ -98,9 +90,9 @@ class Compiled(Estimator):
 
     `estimator` is a `Pathwise` with a `Reparametrization` or a `ScoreFunction` with a class of `torch.distributions`.
     The noise is the same as without, and the gradients are the same up to rounding, after some seconds of compiling;
-    `make bench` shows what that is worth. It needs a C++ compiler, and an f of torch operations that draws nothing and
-    has no branch on the value of a sample. Raises RuntimeError where the code cannot be compiled, or where
-    torch.compile is switched off.
+    `make bench` shows what that is worth. It needs a C++ compiler, and an f of torch operations that takes any number
+    of samples, draws nothing, and has no branch on the value of a sample. Raises RuntimeError where the code cannot be
+    compiled, or where torch.compile is switched off.
     """
 
     estimator: Pathwise | ScoreFunction
@@ -141,27 +133,27 @@ class Compiled(Estimator):
         first, *rest = found
         return {name: pooled(first[name], rest[0][name]) for name in first} if rest else first
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor:
         """That of `estimator`."""
         return self.estimator.noise(params, n, generator)
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """Those of `estimator` at given noise, not compiled."""
         return self.estimator.gradients(f, noise, params)
 
-    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor, params: Values) -> Tensor:
         """Those of `estimator`."""
         return self.estimator.samples(noise, params)
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError where `estimator` does."""
         self.estimator.check(params, n)
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """Those of `estimator`."""
         return self.estimator.numbers(params)
 
-    def _noise(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Gradients, Tensor]:
+    def _noise(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Values, Tensor]:
         """Checked parameters and the noise of the plain estimator, tried on four samples for the sake of its errors."""
         if isinstance(f, WithParams):
             raise TypeError("f must be a function of z alone under Compiled, got a function of the parameters too")
@@ -177,13 +169,13 @@ class Compiled(Estimator):
                 raise RuntimeError("can't compile an f that draws random numbers, use the estimator as it is")
         return values, noise
 
-    def _plain(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def _plain(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         return self.estimator.gradients(objective(f, params), noise, params)
 
-    def _run(self, function: Callable[..., Any], f: Objective, noise: Tensor, params: Gradients) -> Any:
+    def _run(self, function: Callable[..., Any], f: Objective, noise: Tensor, params: Values) -> Any:
         path = isinstance(self.estimator, Pathwise)
         dtype = next(iter(params.values())).dtype
-        arguments = reparametrization_of(self.estimator.sampler).checked(**params) if path else {}
+        arguments = reparametrization_of(self.estimator.sampler).bound(**params) if path else {}
         dims = {} if path else families.event_dims(self.estimator.distribution, params)
         wide = params if path else families.widened(self.estimator.distribution, params)
         problem = _Problem(self.estimator, f, wide, dtype, arguments, dims)

@@ -68,6 +68,8 @@ def implicit(z: Tensor, cdf: Callable[..., Tensor], *parameters: Tensor) -> Tens
         at = cdf(z, *parameters)
         if not isinstance(at, Tensor) or at.shape != z.shape:
             raise ValueError(f"cdf must return a tensor of shape {tuple(z.shape)}, got {getattr(at, 'shape', at)}")
+        if not at.requires_grad:
+            raise ValueError("cdf must be differentiable with respect to z, but its result carries no graph")
         (density,) = torch.autograd.grad(at.sum(), z, retain_graph=True)
     if not (density > 0).all():
         raise ValueError(f"cdf must increase at every sample, got the slope {density.min().item():.6g}")
@@ -144,7 +146,7 @@ def rsample(
 
     def at(dtype: torch.dtype) -> Distribution:
         q = distribution(**{name: value.to(dtype) for name, value in checked.items()}, **options)
-        if not isinstance(q, Distribution) or not q.has_rsample:
+        if not isinstance(q, Distribution) or not can_rsample(q):
             raise TypeError(f"distribution must be a class or function with rsample, got {distribution!r}")
         return q
 
@@ -155,6 +157,12 @@ def rsample(
     _check_path(_base(q))
     z = _drawn(q, torch.Size(sample_shape), generator, narrow)
     return (_FirstDerivativeOnly.apply(z) if by_gamma else z).to(narrow)
+
+
+def can_rsample(q: Distribution) -> bool:
+    """Whether torch can reparametrize q, also where its class has `rsample` and does not say so."""
+    silent = type(q).has_rsample is False and type(q).rsample is not Distribution.rsample
+    return q.has_rsample or silent
 
 
 def check_spread(z: Tensor, q: Distribution) -> None:
@@ -216,7 +224,7 @@ def _check_interval(mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> Non
     validate.positive("sigma", sigma)
     validate.positive("high - low", high - low)
     nearest = torch.maximum(low - mu, mu - high) / sigma
-    validate.within("(the bound nearest to mu - mu) / sigma", nearest, -math.inf, 37.0, "< 37")
+    validate.within("the distance of mu from the interval, in units of sigma,", nearest, -math.inf, 37.0, "< 37")
 
 
 def _ends(side: Tensor, mu: Tensor, sigma: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -300,7 +308,8 @@ def von_mises(
 ) -> Tensor:
     """z ~ von Mises(loc, kappa), with the density exp(kappa cos(z - loc)) / (2 pi I0(kappa)) and kappa > 0.
 
-    z lies in [loc - pi, loc + pi] and is not wrapped, so it moves with loc without a jump and dz/dloc = 1.
+    The `concentration` is kappa. z lies in [loc - pi, loc + pi] and is not wrapped, so it moves with loc without a jump
+    and dz/dloc = 1.
     """
     loc, kappa = validate.tensors(loc=loc, concentration=concentration)
     validate.positive("concentration", kappa)

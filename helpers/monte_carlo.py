@@ -20,8 +20,8 @@ from helpers.estimators.base import (
     Gradients,
     Objective,
     Params,
+    checked_draws,
     checked_gradients,
-    checked_means,
     checked_params,
     numbers_of,
 )
@@ -58,21 +58,24 @@ def estimate_gradient(
 
     `estimator` is one of `helpers.estimators`, or any function of (f, params, n, generator) that returns per-sample
     gradients under the names of `params`. By default, `chunk_size` is chosen such that the largest tensor of a chunk
-    has about CHUNK_SIZE numbers. See `estimate_means` for the other arguments.
+    has about CHUNK_SIZE numbers. See `estimate_means` for the other arguments and their ranges.
 
-    Raises ValueError or TypeError for bad arguments, and ValueError if a gradient is not finite.
+    Raises ValueError or TypeError for bad arguments, ValueError if a gradient is not finite, and NotImplementedError
+    for a sampler whose derivative torch cannot differentiate again where that is needed.
     """
     validate.instance("f", f, Callable, "a function")
     validate.instance("estimator", estimator, Callable, "a function")
     if isinstance(estimator, type):
         raise TypeError(f"estimator must be an estimator, not its class: {estimator.__name__}(...)")
     n, values = validate.integer("n", n, 2), checked_params(params)
+    shortest = n if chunk_size is None else min(n, validate.integer("chunk_size", chunk_size, 2))
     device, ours = next(iter(values.values())).device, isinstance(estimator, Estimator)
     with plain_torch(device):
         if ours:
-            estimator.check(values, n)
+            estimator.check(values, shortest)
         numbers = estimator.numbers(values) if ours else numbers_of(values)
-    chunk_size = max(4, CHUNK_SIZE // max(1, numbers)) if chunk_size is None else chunk_size
+    if chunk_size is None:
+        chunk_size = max(estimator.least_chunk if ours else 4, CHUNK_SIZE // max(1, numbers))
     moments = partial(_moments_of_gradients, f, estimator, values if ours else params, device)
     return _estimates(moments, n, seed, chunk_size, executor, progress, device)
 
@@ -90,11 +93,12 @@ def estimate_means(
     """The means of n samples of any quantities, as one `Estimate` per name.
 
     `samples_of(n, generator)` maps each name to n samples, a real floating-point tensor of shape (n, ...). The samples
-    are drawn in n // chunk_size chunks whose lengths differ by at most 1 (in a single chunk if n is smaller), chunk i
-    from its own stream of `(seed, i)`. The chunks are merged in order, so the result depends on `seed`, `n` and
-    `chunk_size` only, bit for bit, whichever `executor` does the work; by default, threads do. Memory does not grow
-    with n. `device` is that of the generator. Work of over two seconds shows a progress bar in a terminal and in a
-    notebook, unless `progress` is False or the environment variable TQDM_DISABLE is set.
+    are drawn in n // chunk_size chunks whose lengths differ by at most 1 (in a single chunk if n is smaller), so a
+    chunk has between `chunk_size` and almost twice as many samples. Chunk i comes from its own stream of `(seed, i)`.
+    The chunks are merged in order, so the result depends on `seed`, `n` and `chunk_size` only, bit for bit, whichever
+    `executor` does the work; by default, threads do. Memory does not grow with n. `device` is that of the generator.
+    Work of over two seconds shows a progress bar in a terminal and in a notebook, unless `progress` is False or the
+    environment variable TQDM_DISABLE is set. n >= 2, `chunk_size` is 2 or more and `seed` is 0 or more.
 
     Raises ValueError or TypeError for bad arguments, and ValueError if a sample is not finite.
     """
@@ -121,7 +125,7 @@ def _moments_of_samples(
     samples_of: Callable[[int, Generator], Mapping[str, Tensor]], n: int, generator: Generator
 ) -> dict[str, Moments]:
     with plain_torch(generator.device):
-        return moments_of(checked_means(samples_of(n, generator), n))
+        return moments_of(checked_draws(samples_of(n, generator), n))
 
 
 def _estimates(

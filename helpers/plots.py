@@ -53,7 +53,8 @@ _STYLE = {
 def figure(columns: int = 1, rows: int = 1, *, height: float = 3.0, **kwargs: Any) -> tuple[Figure, Any]:
     """`plt.subplots(rows, columns)` in the book's style, as wide as the text and `height` inches high per row.
 
-    Returns the figure and its Axes (an array of them if there are several); `kwargs` go to `plt.subplots`.
+    Returns the figure and its Axes (an array of them if there are several); `kwargs` go to `plt.subplots`, which takes
+    rows first. The style, and sharp pictures in a notebook, stay in force for figures made later.
     """
     mpl.rcParams.update(_STYLE)
     made = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **kwargs)  # loads the backend

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from helpers import validate
+from helpers.randomness import at_least_float32
 
 
 def returns_to_go(rewards: Tensor, gamma: float = 1.0) -> Tensor:
@@ -19,13 +20,12 @@ def returns_to_go(rewards: Tensor, gamma: float = 1.0) -> Tensor:
     and no graph, because it is the weight of the score of step t. Raises TypeError or ValueError for other arguments.
     Source: Sutton et al. 2000; Williams 1992.
     """
-    rewards = _along_an_axis("rewards", rewards, 1)
-    gamma = _number("gamma", gamma)
+    returns = _along_an_axis("rewards", rewards, 1).clone()
+    gamma = validate.number("gamma", gamma)
     validate.probability("gamma", torch.tensor(gamma))
-    returns = rewards.clone()
-    for t in range(rewards.shape[-1] - 2, -1, -1):
+    for t in range(returns.shape[-1] - 2, -1, -1):
         returns[..., t] += gamma * returns[..., t + 1]
-    return returns
+    return _narrow("returns", returns, rewards.dtype)
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
@@ -35,9 +35,9 @@ def leave_one_out(rewards: Tensor) -> Tensor:
     shape and no graph. A sample does not enter its own baseline, so the policy gradient stays unbiased. Raises
     TypeError or ValueError for other arguments. Source: Kool, van Hoof and Welling 2019; Ahmadian et al. 2024.
     """
-    rewards = _along_an_axis("rewards", rewards, 2)
-    k = rewards.shape[-1]
-    return _centred(rewards) * (k / (k - 1))
+    centred = _centred(_along_an_axis("rewards", rewards, 2))
+    k = centred.shape[-1]
+    return _narrow("advantages", centred * (k / (k - 1)), rewards.dtype)
 
 
 def group_normalized(rewards: Tensor, eps: float = 1e-4) -> Tensor:
@@ -48,11 +48,10 @@ def group_normalized(rewards: Tensor, eps: float = 1e-4) -> Tensor:
     prompt's gradient is multiplied by a number > 0 that depends on its chance of success, and for graded rewards the
     direction changes as well. Raises TypeError or ValueError for other arguments. Source: Shao et al. 2024.
     """
-    rewards = _along_an_axis("rewards", rewards, 2)
-    eps = _number("eps", eps)
+    centred = _centred(_along_an_axis("rewards", rewards, 2))
+    eps = validate.number("eps", eps)
     validate.positive("eps", torch.tensor(eps))
-    centred = _centred(rewards)
-    return centred / (centred.std(-1, keepdim=True) + eps)
+    return _narrow("advantages", centred / (centred.std(-1, keepdim=True) + eps), rewards.dtype)
 
 
 def clipped_objective(log_ratio: Tensor, advantage: Tensor, clip: float = 0.2) -> Tensor:
@@ -70,7 +69,7 @@ def clipped_objective(log_ratio: Tensor, advantage: Tensor, clip: float = 0.2) -
         shapes = f"{tuple(log_ratio.shape)}, got {tuple(advantage.shape)}"
         raise ValueError(f"advantage must have as many axes as log_ratio, shape {shapes}")
     validate.broadcast({"log_ratio": log_ratio.shape, "advantage": advantage.shape})
-    clip = _number("clip", clip)
+    clip = validate.number("clip", clip)
     validate.within("clip", torch.tensor(clip), 0.0, 1.0, "in (0, 1)")
     largest = math.log(torch.finfo(log_ratio.dtype).max)
     validate.within("log_ratio", log_ratio, -math.inf, largest, f"below {largest:.4g}, where exp overflows")
@@ -92,10 +91,12 @@ def kl_estimates(log_q: Tensor, log_p: Tensor) -> dict[str, Tensor]:
     log_q, log_p = validate.tensors(log_q=log_q, log_p=log_p)
     if log_q.shape != log_p.shape:
         raise ValueError(f"log_p must have the shape of log_q, shape {tuple(log_q.shape)}, got {tuple(log_p.shape)}")
-    log_r = log_p - log_q
-    largest = math.log(torch.finfo(log_r.dtype).max)
+    dtype = log_q.dtype
+    log_r = log_p.to(at_least_float32(dtype)) - log_q.to(at_least_float32(dtype))
+    largest = math.log(torch.finfo(dtype).max)
     validate.within("log_p - log_q", log_r, -math.inf, largest, f"below {largest:.4g}, where exp overflows")
-    return {"k1": -log_r, "k2": log_r**2 / 2, "k3": torch.expm1(log_r) - log_r}
+    found = {"k1": -log_r, "k2": log_r**2 / 2, "k3": torch.expm1(log_r) - log_r}
+    return {name: _narrow(name, value, dtype) for name, value in found.items()}
 
 
 def _centred(rewards: Tensor) -> Tensor:
@@ -104,22 +105,27 @@ def _centred(rewards: Tensor) -> Tensor:
     return shifted - shifted.mean(-1, keepdim=True)
 
 
-def _number(name: str, value: float | Tensor) -> float:
-    """The number; TypeError or ValueError unless it is one finite real number."""
-    (tensor,) = validate.tensors(**{name: value})
-    if tensor.dim() > 0:
-        raise ValueError(f"{name} must be one number, got shape {tuple(tensor.shape)}")
-    return tensor.item()
-
-
 def _tensor(name: str, value: object) -> None:
     validate.instance(name, value, Tensor, "a tensor")
 
 
 def _along_an_axis(name: str, value: Tensor, smallest: int) -> Tensor:
-    """The tensor without its graph, or an error unless its last axis has at least `smallest` elements."""
+    """The tensor in float32 at least, without its graph; an error unless its last axis has `smallest` elements."""
     _tensor(name, value)
     (checked,) = validate.tensors(**{name: value})
     if checked.dim() == 0 or checked.shape[-1] < smallest:
         raise ValueError(f"{name} must have a last axis of at least {smallest}, got shape {tuple(checked.shape)}")
-    return checked.detach()
+    return checked.detach().to(at_least_float32(checked.dtype))
+
+
+def _narrow(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    """The value in this dtype; ValueError where it does not fit."""
+    largest = torch.finfo(dtype).max
+    validate.within(
+        name,
+        value,
+        -math.nextafter(largest, math.inf),
+        math.nextafter(largest, math.inf),
+        f"at most {largest:.4g} in {dtype}",
+    )
+    return value.to(dtype)

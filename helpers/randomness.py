@@ -104,8 +104,8 @@ class StandardGumbel:
     def draw(self, size: Sequence[int], like: Tensor, generator: Generator | None) -> Tensor:
         """Samples of Gumbel(0, 1)."""
         # The classes come first in memory but last in the shape, where torch's softmax takes less than half the time.
-        u = open_uniform((size[-1], *size[:-1]), like, generator)
-        return u.log_().neg_().log_().neg_().movedim(0, -1)
+        eps = open_uniform((*size[-1:], *size[:-1]), like, generator).log_().neg_().log_().neg_()
+        return eps.movedim(0, -1) if size else eps
 
     def mirror(self, eps: Tensor) -> Tensor:
         """-log(-log(1 - exp(-exp(-eps)))), without cancellation in either tail."""
@@ -128,6 +128,9 @@ class drawing_from(TorchDispatchMode):  # noqa: N801 - it reads as a verb: `with
     `torch.distributions` takes no generator, but every random operation of torch does, through an argument of its own
     or an overload named `generator`. This context supplies it, in the current thread only.
     """
+
+    # torch documents this class as the way to see every operation, but keeps its module's name and the schemas private.
+    # The tests of this module name what breaks if they change.
 
     def __init__(self, generator: Generator | None) -> None:
         super().__init__()

@@ -52,7 +52,14 @@ class Reparametrization:
 
     def __post_init__(self) -> None:
         validate.instance("g", self.g, Callable, "a function")
-        _, *arguments = signature(self.g).parameters.values()
+        try:
+            _, *arguments = signature(self.g).parameters.values()
+        except ValueError:  # from `signature`, or because there is no argument
+            raise ValueError(
+                f"g must be a Python function of eps and its parameters, got {self.g!r}; wrap it in a lambda"
+            ) from None
+        if unknown := set(self.domain) - {argument.name for argument in arguments}:
+            raise ValueError(f"domain must name parameters of g, got {', '.join(map(repr, sorted(unknown)))}")
         of_g = {name: getattr(self.g, name) for name in WRAPPER_ASSIGNMENTS if hasattr(self.g, name)}
         vars(self).update(of_g, _arguments=Signature(arguments), __signature__=Signature([*arguments, *_SETTINGS]))
 
@@ -63,6 +70,10 @@ class Reparametrization:
             return name
         return type(self), (self.noise, self.g, self.domain, self.fixed)
 
+    def __repr__(self) -> str:
+        name = vars(self).get("__name__", repr(self.g))
+        return f"partial({', '.join([name, *(f'{key}=...' for key in self.fixed)])})" if self.fixed else name
+
     def __call__(
         self, *parameters: Number, sample_shape: Sequence[int] = (), generator: Generator | None = None, **named: Any
     ) -> Tensor:
@@ -71,7 +82,14 @@ class Reparametrization:
         return self.at(self.draw(arguments, sample_shape, generator), **arguments)
 
     def checked(self, *parameters: Number, **named: Any) -> dict[str, Any]:
-        """The arguments of g after eps by name: parameters as tensors within their domains, options unchanged."""
+        """The result of `bound`, whose parameters are within their domains."""
+        arguments = self.bound(*parameters, **named)
+        for name, check in self.domain.items():
+            check(name, arguments[name])
+        return arguments
+
+    def bound(self, *parameters: Number, **named: Any) -> dict[str, Any]:
+        """The arguments of g after eps by name: parameters as finite tensors of one dtype, options unchanged."""
         try:
             bound = self._arguments.bind(*parameters, **(self.fixed | named))
         except TypeError as error:
@@ -80,20 +98,17 @@ class Reparametrization:
         options = {p.name for p in self._arguments.parameters.values() if p.default is not Parameter.empty}
         names = [name for name in bound.arguments if name not in options]
         tensors = validate.tensors(**{name: bound.arguments[name] for name in names})
-        arguments = bound.arguments | dict(zip(names, tensors, strict=True))
-        for name, check in self.domain.items():
-            check(name, arguments[name])
-        return arguments
+        return bound.arguments | dict(zip(names, tensors, strict=True))
 
     def draw(self, arguments: Mapping[str, Any], sample_shape: Sequence[int], generator: Generator | None) -> Tensor:
-        """The noise for `sample_shape` samples; `arguments` is the result of `checked`."""
+        """The noise for `sample_shape` samples; `arguments` is the result of `bound`."""
         like = next(value for value in arguments.values() if isinstance(value, Tensor))
         return self.noise.draw(self.size(arguments, sample_shape, generator), like, generator)
 
     def size(
         self, arguments: Mapping[str, Any], sample_shape: Sequence[int] = (), generator: Generator | None = None
     ) -> tuple[int, ...]:
-        """The shape of the noise and of the samples; `arguments` is the result of `checked`."""
+        """The shape of the noise and of the samples; `arguments` is the result of `bound`."""
         tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
         return size_of(sample_shape, generator, **tensors)
 
@@ -138,7 +153,10 @@ def normal(eps: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
 
 @reparametrization(uniform, rate=validate.positive)
 def exponential(eps: Tensor, rate: Tensor) -> Tensor:
-    """Samples of the exponential distribution of mean 1 / rate, z = -log(eps) / rate with eps ~ U(0, 1); rate > 0."""
+    """Samples of the exponential distribution of mean 1 / rate, z = -log(eps) / rate with eps ~ U(0, 1); rate > 0.
+
+    Source: Devroye 1986, section II.2.
+    """
     return -torch.log(eps) / rate
 
 
@@ -154,7 +172,7 @@ def weibull(eps: Tensor, scale: Tensor, concentration: Tensor) -> Tensor:
     """Samples of Weibull(scale, concentration), z = scale * (-log(eps))^(1 / concentration) with eps ~ U(0, 1).
 
     Both parameters are > 0. Raises ValueError for a concentration so small that a sample or its derivative could
-    overflow the dtype (below about 0.04 in float32, 0.005 in float64).
+    overflow the dtype (below about 0.04 in float32, 0.005 in float64). Source: Devroye 1986, section II.2.
     """
     return scale * torch.exp(torch.log(-torch.log(eps)) / concentration)
 
@@ -194,7 +212,8 @@ class _LogOfCopies(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return grad_output * validate.distinct(x).reciprocal()
+        # Under create_graph each copy needs its own place in the graph.
+        return grad_output * (x if torch.is_grad_enabled() else validate.distinct(x)).reciprocal()
 
 
 def _log(x: Tensor) -> Tensor:

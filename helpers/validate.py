@@ -64,6 +64,14 @@ def tensors(**values: Number) -> list[Tensor]:
     return result
 
 
+def number(name: str, value: Number) -> float:
+    """`value` as a float; TypeError or ValueError unless it is one finite real number."""
+    (tensor,) = tensors(**{name: value})
+    if tensor.dim() > 0:
+        raise ValueError(f"{name} must be one number, got shape {tuple(tensor.shape)}: {value}")
+    return tensor.item()
+
+
 def broadcast(shapes: Mapping[str, torch.Size]) -> torch.Size:
     """The shape to which these broadcast; ValueError, which names each of them, if they do not."""
     sizes = list(shapes.values())
@@ -105,9 +113,9 @@ def distribution(name: str, probs: Tensor) -> None:
     if probs.dim() == 0:
         raise ValueError(f"{name} must have a last axis of probabilities, got the number {probs.item():.6g}")
     positive(name, probs)
-    total = distinct(probs.detach()).sum(-1)
+    total = distinct(probs.detach()).to(torch.promote_types(probs.dtype, torch.float32)).sum(-1)
     worst = total.flatten()[(total - 1).abs().argmax()].item()
-    if abs(worst - 1) > 1e-4:
+    if abs(worst - 1) > max(1e-4, torch.finfo(probs.dtype).eps / 2):
         raise ValueError(f"{name} must sum to 1 along the last axis, got a sum of {worst:.6g}")
 
 

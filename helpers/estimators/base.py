@@ -1,10 +1,10 @@
 """The interface of all estimators of grad_phi E[f(z)], z ~ q_phi: check the call, draw noise, compute gradients.
 
 An estimator is a frozen object called as `estimator(f, params, n, generator)`. `f` maps samples of shape (n, ...) to
-one number per sample, shape (n,), each computed from its sample alone; to see this, it is called once more for two of
-them and, if the values differ or f raises an error, up to twice more for n. `params` maps the argument names of the
-sampler or distribution to numbers or tensors. The result maps each name to a tensor of shape (n, *param.shape) whose
-mean over the first axis is the estimate.
+one number per sample, shape (n,), each computed from its sample alone, with a draw of its own if f draws; to see this,
+it is called once more for two of them and, if the values differ or f raises an error, a few times more. `params` maps
+the argument names of the sampler or distribution to numbers or tensors. The result maps each name to a tensor of shape
+(n, *param.shape) whose mean over the first axis is the estimate.
 """
 
 import math
@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from helpers import validate
-from helpers.estimate import Moments, moments_of
+from helpers.estimate import Moments, check_finite, moments_of
 from helpers.randomness import Noise
 from helpers.threads import plain_torch
 from helpers.validate import Number
 
 Objective = Callable[..., Tensor]
 Params = Mapping[str, Number]
-Gradients = dict[str, Tensor]
+Values = dict[str, Tensor]  # parameters by name, in their own shape or as copies
+Gradients = dict[str, Tensor]  # per-sample gradients by the names of the parameters
 
 # Whether f is called only to try it, which `compare_estimators` must not count.
 TRYING: ContextVar[bool] = ContextVar("trying", default=False)
@@ -52,12 +52,12 @@ class WithParams:
     same samples. Terms in which f detaches a parameter do not contribute.
     """
 
-    f: Callable[[Tensor, Gradients], Tensor]
+    f: Callable[[Tensor, Values], Tensor]
 
     def __post_init__(self) -> None:
         validate.instance("f", self.f, Callable, "a function of z and params")
 
-    def __call__(self, z: Tensor, params: Gradients) -> Tensor:
+    def __call__(self, z: Tensor, params: Values) -> Tensor:
         """f(z, params)."""
         return self.f(z, params)
 
@@ -77,13 +77,20 @@ class Estimator(ABC):
         """
         values, noise = self.prepared(f, params, n, generator)
         with plain_torch(next(iter(values.values())).device):
-            gradients = self.gradients(objective(f, values), noise, values)
-            if isinstance(f, WithParams):
-                own = partial_derivatives(f, self.samples(noise, values), values, n, self.of_values)
-                gradients = {name: g + own[name] for name, g in gradients.items()}
-        return {name: g.to(values[name].dtype) for name, g in gradients.items()}
+            gradients = self._at(f, noise, values, n)
+        dtypes = {name: getattr(params[name], "dtype", value.dtype) for name, value in values.items()}
+        gradients = {name: g.to(dtypes[name]) for name, g in gradients.items()}
+        check_finite(gradients)
+        return gradients
 
-    def prepared(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Gradients, Any]:
+    def _at(self, f: Objective, noise: Any, params: Values, n: int) -> Gradients:
+        gradients = self.gradients(objective(f, params), noise, params)
+        if isinstance(f, WithParams):
+            own = partial_derivatives(f, self.samples(noise, params), params, n, self.of_values)
+            gradients = {name: g + own[name] for name, g in gradients.items()}
+        return gradients
+
+    def prepared(self, f: Objective, params: Params, n: int, generator: Generator | None) -> tuple[Values, Any]:
         """The checked parameters, and the noise at them; TypeError or ValueError for bad arguments."""
         check_call(f, n, generator)
         values = checked_params(params)
@@ -91,46 +98,56 @@ class Estimator(ABC):
             self.check(values, n)
             return values, self.noise(values, n, generator)
 
-    def check(self, params: Gradients, n: int) -> None:  # noqa: B027 - most estimators have nothing to add
+    def check(self, params: Values, n: int) -> None:  # noqa: B027 - most estimators have nothing to add
         """Raise ValueError for parameters that this estimator cannot take, or for too small an n."""
 
     @abstractmethod
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Any:
         """Everything random that n per-sample gradients need."""
 
-    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+    def standard_noise(self, params: Values) -> tuple[Noise, torch.Size]:
         """The parameter-free noise behind `noise`, and its shape for one sample; ValueError if there is none.
 
         Antithetic pairs mirror this noise, quasi-Monte-Carlo points replace it, and a compiled pass starts from it.
         """
         raise ValueError(f"estimator must have standard noise, whose inverse CDF is known, got {self}")
 
-    def noise_from(self, eps: Tensor, params: Gradients) -> Any:
+    def noise_from(self, eps: Tensor, params: Values) -> Any:
         """The result of `noise`, made from standard noise eps of shape (n, *shape)."""
         raise NotImplementedError(f"{type(self).__name__} has no standard noise")
 
     @abstractmethod
-    def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Any, params: Values) -> Gradients:
         """The per-sample gradients at this noise; f is the result of `objective`."""
 
     @abstractmethod
-    def samples(self, noise: Any, params: Gradients) -> Tensor:
+    def samples(self, noise: Any, params: Values) -> Tensor:
         """The samples of q_phi at this noise, without a graph; those that belong to one gradient are adjacent."""
 
-    def of_values(self, values: Tensor, z: Tensor, params: Gradients) -> Tensor:
+    def of_values(self, values: Tensor, z: Tensor, params: Values) -> Tensor:
         """What is differentiated, computed from the values of f at the samples z: here those values themselves."""
         return values
 
-    def numbers(self, params: Gradients) -> int:
+    @property
+    def least_chunk(self) -> int:
+        """The least number of samples in a chunk, however large one sample is."""
+        return 4
+
+    def numbers(self, params: Values) -> int:
         """The size of the largest tensor that is known to be needed for one gradient."""
         return numbers_of(params)
 
-    def moments(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> dict[str, Moments]:
-        """n, mean and sum of squared deviations of the per-sample gradients, which `estimate_gradient` pools."""
-        return moments_of(checked_gradients(self(f, params, n, generator), params, n))
+    def moments(self, f: Objective, params: Values, n: int, generator: Generator) -> dict[str, Moments]:
+        """n, mean and sum of squared deviations of the per-sample gradients, which `estimate_gradient` pools.
+
+        `params` have passed `check`, which is not called again for each chunk.
+        """
+        with plain_torch(generator.device):
+            gradients = self._at(f, self.noise(params, n, generator), params, n)
+            return moments_of(checked_gradients(gradients, params, n))
 
 
-def numbers_of(params: Gradients) -> int:
+def numbers_of(params: Values) -> int:
     """The size of the shape to which the parameters broadcast or, if they do not, of the largest parameter."""
     shapes = [value.shape for value in params.values()]
     try:
@@ -146,7 +163,7 @@ def check_call(f: Objective, n: int, generator: Generator | None) -> None:
     validate.instance("generator", generator, Generator | None, "a torch.Generator or None")
 
 
-def checked_params(params: Params) -> Gradients:
+def checked_params(params: Params) -> Values:
     """The parameters as finite tensors of one dtype and device, without their graph; TypeError or ValueError if bad."""
     validate.instance("params", params, Mapping, "a mapping of names to numbers or tensors")
     if not params:
@@ -180,41 +197,61 @@ def objective(f: Objective, params: Params, name: str = "f") -> Objective:
 
 
 def _check_no_mixing(f: Objective, z: Tensor, values: Tensor, dtype: torch.dtype, name: str) -> None:
-    """Raise ValueError if the values of f for two samples change with the other samples.
+    """Raise ValueError if the values of f for two samples change with the other samples, or if all share one draw.
 
-    An f that draws, or that takes no other number of samples, because it holds a row of data for each, is let pass.
+    An f that draws for each sample, or that takes no other number of samples, because it holds a row of data for each,
+    is let pass.
     """
-    k, middle = min(2, len(z) // 2), len(z) // 2
-    if k == 0:
+    if len(z) < 2:
         return
-    two = slice(middle, middle + k)
-    rounding = 8 * torch.finfo(dtype).eps * values[two].abs()
-    near = rounding + 1e-3 * values.std()  # and little of what tells the values apart
-
-    def differs(x: Tensor, places: slice, near: Tensor | float) -> bool:
-        found = f(copy_for_f(x, dtype)).detach().to(dtype)[places]
-        return not ((found - values[two]).abs() <= near).all()  # NaN and infinity are near no finite value
-
     try:
         with trying():
-            with suppress(Exception):  # f may take no other number of samples, for instance with a row of data for each
-                if not differs(z[two], slice(None), near):
-                    return
-            others = z[middle].expand_as(z).clone()
-            others[two] = z[two]
-            # As many samples as before, because f may use their number or places; and an f that draws always differs.
-            mixed = not differs(z, two, 0.0) and differs(others, two, near)
+            fault = _fault(lambda x: f(copy_for_f(x, dtype)).detach().to(values.dtype), z, values)
     except Exception:  # f may raise anything for samples that it does not expect
         return
-    if mixed:
-        raise ValueError(
-            f"{name} must compute the value of each sample from that sample alone, but the values of two samples "
-            f"change with the other {len(z) - k}, as they do if {name} takes a mean over the first axis"
-        )
+    if fault:
+        raise ValueError(f"{name} must {fault}")
+
+
+def _fault(values_at: Callable[[Tensor], Tensor], z: Tensor, values: Tensor) -> str:
+    """What f must do and does not, or nothing."""
+    two = slice(len(z) // 2, len(z) // 2 + min(2, len(z) // 2))
+
+    def near(found: Tensor) -> bool:
+        rounding = 8 * torch.finfo(values.dtype).eps * values[two].abs()
+        limit = rounding + 1e-3 * values.std()  # and little of what tells the values apart
+        return bool(((found - values[two]).abs() <= limit).all())  # NaN and infinity are near no finite value
+
+    with suppress(Exception):  # f may take no other number of samples, for instance with a row of data for each
+        alone = values_at(z[two])
+        if alone.equal(values[two]) or near(alone):
+            return ""
+    others = z[two.start].expand_as(z).clone()
+    if not values_at(z)[two].equal(values[two]):  # as many samples as before, because f may use their number or places
+        if _draws_once(values_at, others[:8]):
+            return (
+                "draw for each sample, but all samples share a draw, so they are not independent; draw before the call"
+            )
+        return ""
+    others[two] = z[two]
+    if near(values_at(others)[two]) or not all(values_at(z)[two].equal(values[two]) for _ in range(3)):
+        return ""
+    return (
+        "compute the value of each sample from that sample alone, but the values of two samples change with the other "
+        f"{len(z) - len(values[two])}, as they do if it takes a mean over the first axis"
+    )
+
+
+def _draws_once(values_at: Callable[[Tensor], Tensor], same: Tensor) -> bool:
+    """Whether f, at copies of one sample, draws from torch's generator and gives all copies the same value."""
+    before = torch.get_rng_state()
+    found = torch.stack([values_at(same) for _ in range(4)])
+    drew = not before.equal(torch.get_rng_state())
+    return drew and bool((found == found[:, :1]).all()) and not bool((found == found[0]).all())
 
 
 def values_of(f: Objective, z: Tensor, dtype: torch.dtype, name: str = "f") -> Tensor:
-    """The values of f in the dtype of the parameters, at a copy of z that f may write into.
+    """The values of f, in the dtype of the parameters at least, at a copy of z that f may write into.
 
     Raises TypeError or ValueError unless f returns one finite real number per sample.
     """
@@ -225,7 +262,7 @@ def values_of(f: Objective, z: Tensor, dtype: torch.dtype, name: str = "f") -> T
         raise ValueError(f"{name} must return one number per sample, a tensor of shape ({n},), got {got}")
     if values.is_complex():
         raise TypeError(f"{name} must return real numbers, got {values.dtype}")
-    values = values.to(dtype)
+    values = values.to(torch.promote_types(dtype, values.dtype))  # a difference may need the digits of wider ones
     # One fast pass detects NaN and infinity, which a sum cannot hide; a slower one counts them.
     bad = 0 if math.isfinite(values.detach().sum().item()) else n - int(values.detach().isfinite().sum())
     if bad:
@@ -242,7 +279,7 @@ def checked_gradients(gradients: Gradients, params: Params, n: int) -> Gradients
     """The gradients; TypeError or ValueError unless they are n real samples per parameter, in its shape."""
     validate.instance("the result of estimator", gradients, Mapping, "a mapping of names to tensors")
     validate.same_names("the result of estimator", gradients, params)
-    checked_means(gradients, n)
+    checked_draws(gradients, n, "gradients")
     for name, g in gradients.items():
         shape = (n, *getattr(params[name], "shape", ()))
         if g.shape != shape:
@@ -250,17 +287,20 @@ def checked_gradients(gradients: Gradients, params: Params, n: int) -> Gradients
     return gradients
 
 
-def checked_means(samples: Gradients, n: int) -> Gradients:
-    """The samples; TypeError or ValueError unless each name has n real floating-point samples on the first axis."""
-    validate.instance("the samples", samples, Mapping, "a mapping of names to tensors")
+def checked_draws(samples: Values, n: int, what: str = "samples") -> Values:
+    """The samples; TypeError or ValueError unless each name has n real floating-point numbers on the first axis.
+
+    Errors call them `what`.
+    """
+    validate.instance(f"the {what}", samples, Mapping, "a mapping of names to tensors")
     if not samples:
-        raise ValueError("the samples must have at least one name, got an empty mapping")
+        raise ValueError(f"the {what} must have at least one name, got an empty mapping")
     for name, values in samples.items():
         if not isinstance(values, Tensor) or not values.is_floating_point():
             got = values.dtype if isinstance(values, Tensor) else type(values).__name__
-            raise TypeError(f"the samples of {name!r} must be real floating-point numbers, got {got}")
+            raise TypeError(f"the {what} of {name!r} must be real floating-point numbers, got {got}")
         if values.dim() == 0 or len(values) != n:
-            raise ValueError(f"the samples of {name!r} must have a first axis of {n}, got shape {tuple(values.shape)}")
+            raise ValueError(f"the {what} of {name!r} must have a first axis of {n}, got shape {tuple(values.shape)}")
     return samples
 
 
@@ -272,7 +312,7 @@ def checked_samples(z: Tensor, n: int) -> Tensor:
     return z
 
 
-def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int], axes: int = 0) -> Gradients:
+def one_copy_per_sample(params: Values, n: int, event_dims: Mapping[str, int], axes: int = 0) -> Values:
     """Each parameter as a leaf of shape (n, ...), so one backward pass gives n separate gradients.
 
     The copies share memory. Batch axes are padded to a common number, at least `axes`, so they still broadcast after
@@ -288,7 +328,7 @@ def one_copy_per_sample(params: Gradients, n: int, event_dims: Mapping[str, int]
     return leaves
 
 
-def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Gradients, params: Gradients) -> Gradients:
+def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Values, params: Values) -> Gradients:
     """The gradient of weight * value for each sample, in the shape of each parameter; zero if it is not used."""
     gradients = torch.autograd.grad(  # retain_graph, because another objective may be evaluated at the same noise
         values, list(leaves.values()), weights.to(values.dtype).expand_as(values), retain_graph=True, allow_unused=True
@@ -300,13 +340,13 @@ def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Gradients, para
     return result
 
 
-def own_leaves(params: Gradients) -> Gradients:
+def own_leaves(params: Values) -> Values:
     """Each parameter as a leaf in its own shape."""
     return {name: value.detach().requires_grad_() for name, value in params.items()}
 
 
 def rows_of_jacobian(
-    values: Tensor, leaves: Gradients, check_unused: Callable[[str], None] = lambda name: None, rounding: float = 0.0
+    values: Tensor, leaves: Values, check_unused: Callable[[str], None] = lambda name: None, rounding: float = 0.0
 ) -> Gradients:
     """d values_i / d leaf for each i, shape (n, *leaf.shape), for any function of the leaves.
 
@@ -319,7 +359,7 @@ def rows_of_jacobian(
     found = {}
     totals: Sequence[Tensor | None] = [None] * len(leaves)
     if values.requires_grad:
-        totals = torch.autograd.grad(values, list(leaves.values()), weights, create_graph=True, allow_unused=True)
+        totals = _grad(values, list(leaves.values()), weights, create_graph=True)
     for (name, leaf), total in zip(leaves.items(), totals, strict=True):
         if total is None:
             check_unused(name)
@@ -327,8 +367,7 @@ def rows_of_jacobian(
             found[name] = values.new_zeros(len(values), *leaf.shape)
             continue
         elements = total.reshape(-1)
-        grad = partial(torch.autograd.grad, retain_graph=True, allow_unused=True)
-        columns = [grad(e, weights)[0] if e.requires_grad else None for e in elements]
+        columns = [_grad(e, weights, retain_graph=True)[0] if e.requires_grad else None for e in elements]
         if any(column is None for column in columns) or _differ(torch.stack(columns, 1), elements, rounding):
             raise NotImplementedError(
                 f"the derivative with respect to {name!r} must be differentiable itself, but this one is not, as for "
@@ -339,6 +378,17 @@ def rows_of_jacobian(
     return found
 
 
+def _grad(*arguments: Any, **options: Any) -> tuple[Tensor | None, ...]:
+    """torch.autograd.grad, with None for what is not used; NotImplementedError, with torch's reason, where it fails."""
+    try:
+        return torch.autograd.grad(*arguments, allow_unused=True, **options)
+    except RuntimeError as error:  # of an operation that has no second derivative, as fast attention
+        raise NotImplementedError(
+            f"the derivative must be differentiable itself, but torch says: {str(error).splitlines()[0]} "
+            "(attention has one under torch.nn.attention.sdpa_kernel(SDPBackend.MATH))"
+        ) from error
+
+
 def _differ(rows: Tensor, total: Tensor, rounding: float) -> bool:
     """Whether the rows miss the total, because torch gives 0 for a path that it cannot differentiate again."""
     return bool(((rows.sum(0) - total).abs() > 0.01 * rows.abs().sum(0).max() + len(rows) * rounding).any())
@@ -347,9 +397,9 @@ def _differ(rows: Tensor, total: Tensor, rounding: float) -> bool:
 def partial_derivatives(
     f: WithParams,
     z: Tensor,
-    params: Gradients,
+    params: Values,
     n: int,
-    of_values: Callable[[Tensor, Tensor, Gradients], Tensor],
+    of_values: Callable[[Tensor, Tensor, Values], Tensor],
 ) -> Gradients:
     """The partial derivative of what `of_values` makes of f(z, params), averaged over the samples of each gradient."""
     leaves = own_leaves(params)

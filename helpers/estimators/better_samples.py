@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
 from helpers import validate
-from helpers.estimators.base import Estimator, Gradients, Objective
+from helpers.estimators.base import Estimator, Gradients, Objective, Values
 from helpers.estimators.control_variates import ControlVariate
 from helpers.randomness import Noise, at_least_float32
 
@@ -37,7 +37,7 @@ class _Grouped(Estimator):
     def grouped(self, kind: Noise, n: int, shape: torch.Size, like: Tensor, generator: Generator | None) -> Tensor:
         """Noise of shape (n, m, *shape)."""
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError if `estimator` does, or if it fits a coefficient, whose halves would divide a group."""
         if isinstance(self.estimator, ControlVariate) and self.estimator.fits:
             raise ValueError(
@@ -46,22 +46,22 @@ class _Grouped(Estimator):
             )
         self.estimator.check(params, n * self.group)
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Any:
         """The noise of `estimator` for n groups."""
         kind, shape = self.estimator.standard_noise(params)
         eps = self.grouped(kind, n, shape, next(iter(params.values())), generator)
         return self.estimator.noise_from(eps.reshape(-1, *shape), params)
 
-    def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Any, params: Values) -> Gradients:
         """The mean over each group."""
         gradients = self.estimator.gradients(f, noise, params)
         return {name: g.reshape(-1, self.group, *g.shape[1:]).mean(1) for name, g in gradients.items()}
 
-    def samples(self, noise: Any, params: Gradients) -> Tensor:
+    def samples(self, noise: Any, params: Values) -> Tensor:
         """The samples of `estimator`, group by group."""
         return self.estimator.samples(noise, params)
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """m times the size for `estimator`."""
         return self.group * self.estimator.numbers(params)
 

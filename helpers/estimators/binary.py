@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers import validate
-from helpers.estimators.base import Estimator, Gradients, Objective, objective, trying
+from helpers.estimators.base import Estimator, Gradients, Objective, Values, objective, trying
 from helpers.randomness import Noise, open_uniform, uniform
 from helpers.reparametrize import size_of
 from helpers.validate import Number
@@ -21,24 +21,24 @@ from helpers.validate import Number
 class BinaryEstimator(Estimator):
     """An estimator for independent Bernoulli variables: params is {"logits": phi}, the noise is uniform."""
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError unless the only parameter is `logits`."""
         validate.same_names("params", params, {"logits": None})
 
-    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+    def standard_noise(self, params: Values) -> tuple[Noise, torch.Size]:
         """One uniform number for each coordinate."""
         return uniform, params["logits"].shape
 
-    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+    def noise_from(self, eps: Tensor, params: Values) -> Tensor:
         """The uniform numbers u."""
         return eps
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor:
         """One uniform number u for each of n samples of each coordinate."""
         logits = params["logits"]
         return open_uniform((n, *logits.shape), logits, generator)
 
-    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor, params: Values) -> Tensor:
         """y = 1[u > sigmoid(-phi)]."""
         return (1 - noise < torch.sigmoid(params["logits"])).to(noise.dtype)
 
@@ -50,9 +50,9 @@ def _beside(values: Tensor, logits: Tensor) -> Tensor:
 def _antithetic(f: Objective, logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """y from u and y' from 1 - u, and (f(y) - f(y')) / 2."""
     with torch.no_grad():
-        b, other = ((v < torch.sigmoid(logits)).to(u.dtype) for v in (1 - u, u))
-        half = (f(b) - f(other)) / 2
-    return b, other, _beside(half, logits)
+        y, other = ((v < torch.sigmoid(logits)).to(u.dtype) for v in (1 - u, u))
+        half = (f(y) - f(other)) / 2
+    return y, other, _beside(half, logits)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ARM(BinaryEstimator):
     Source: Yin and Zhou 2019.
     """
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """(f(y) - f(y')) (u - 1/2)."""
         logits, u = params["logits"], noise
         _, _, half = _antithetic(f, logits, u)
@@ -78,11 +78,11 @@ class DisARM(BinaryEstimator):
     Source: Dong, Mnih and Tucker 2020; Yin et al. 2020.
     """
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """(f(y) - f(y')) / 2 (y - y') sigmoid(|phi|)."""
         logits, u = params["logits"], noise
-        b, other, half = _antithetic(f, logits, u)
-        return {"logits": half * (b - other) * torch.sigmoid(logits.abs())}
+        y, other, half = _antithetic(f, logits, u)
+        return {"logits": half * (y - other) * torch.sigmoid(logits.abs())}
 
 
 def _check_slope(called: str, control: Objective, z: Tensor, slope: Tensor, values: Tensor) -> None:
@@ -154,10 +154,10 @@ def _with_control(
     z = z.detach()
     _check_slope(called, control, z, slope.detach(), c.detach())
     _check_jump(called, control, z, c.detach())
-    b = (z > 0).to(z.dtype)
-    weight = f(b).detach() - (c if keep_graph else c.detach())
-    speed = -torch.expm1(-z.abs()) * torch.sigmoid((2 * b - 1) * logits)
-    return {"logits": _beside(weight, logits) * (b - torch.sigmoid(logits)) + slope * (1 - speed)}
+    y = (z > 0).to(z.dtype)
+    weight = f(y).detach() - (c if keep_graph else c.detach())
+    speed = -torch.expm1(-z.abs()) * torch.sigmoid((2 * y - 1) * logits)
+    return {"logits": _beside(weight, logits) * (y - torch.sigmoid(logits)) + slope * (1 - speed)}
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class RELAX(BinaryEstimator):
         validate.instance("control", self.control, Callable, "a function")
         validate.instance("keep_graph", self.keep_graph, bool, "True or False")
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """(f(y) - c(z')) (y - p) + d/dphi c(z) - d/dphi c(z')."""
         control = objective(self.control, params, "control")
         return _with_control(f, control, "control", noise, params["logits"], self.keep_graph)
@@ -197,10 +197,12 @@ class REBAR(BinaryEstimator):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        temperature, _ = validate.tensors(temperature=self.temperature, scale=self.scale)
-        validate.positive("temperature", temperature)
+        validate.number("scale", self.scale)
+        temperature = validate.number("temperature", self.temperature)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {temperature:.6g}")
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """Those of RELAX with the control of this class."""
 
         def control(z: Tensor) -> Tensor:
@@ -222,7 +224,7 @@ def bernoulli_reinmax(
     logits = logits.expand(size_of(sample_shape, generator, logits=logits))
     with torch.no_grad():
         p = torch.sigmoid(logits)
-        b = torch.bernoulli(p, generator=generator)
-        q = (b + p) / 2
+        y = torch.bernoulli(p, generator=generator)
+        q = (y + p) / 2
         slope = 2 * q * (1 - q) - p * (1 - p) / 2
-    return b + slope * (logits - logits.detach())
+    return y + slope * (logits - logits.detach())

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimators import families
-from helpers.estimators.base import Estimator, Gradients, Objective
+from helpers.estimators.base import Estimator, Gradients, Objective, Values
 from helpers.estimators.families import Family
 from helpers.estimators.pathwise import Path, Pathwise, with_graph
 from helpers.estimators.score_function import ScoreFunction
@@ -34,16 +34,16 @@ class Bound(Estimator):
         families.check_family("distribution", self.distribution)
         validate.integer("k", self.k, 1)
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError for bad names or values, or where a parameter moves the support."""
         ScoreFunction(self.distribution).check(params, n)
 
-    def log_weights(self, values: Tensor, z: Tensor, params: Gradients) -> Tensor:
+    def log_weights(self, values: Tensor, z: Tensor, params: Values) -> Tensor:
         """log w = log p(x, z) - log q(z), shape (n, k), with the parameters of q held fixed."""
         log_q = families.at_own_shape(self.distribution, families.widened(self.distribution, params)).log_prob(z)
         return (values - log_q.reshape(len(z), -1).sum(1)).reshape(-1, self.k)
 
-    def of_values(self, values: Tensor, z: Tensor, params: Gradients) -> Tensor:
+    def of_values(self, values: Tensor, z: Tensor, params: Values) -> Tensor:
         """log(1/k sum_j w_j) for each group of k samples."""
         return self.log_weights(values, z, params).logsumexp(1) - math.log(self.k)
 
@@ -51,7 +51,7 @@ class Bound(Estimator):
         """The sum of the terms over the k samples of each gradient."""
         return {name: term.reshape(-1, self.k, *term.shape[1:]).sum(1) for name, term in terms.items()}
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """k times those of one sample."""
         return self.k * families.numbers_of_sample(self.distribution, params)
 
@@ -59,25 +59,25 @@ class Bound(Estimator):
 class PathwiseBound(Bound):
     """An estimator of grad_phi L_k whose samples are differentiated: `distribution` needs `rsample`."""
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError where a parameter moves the support, or without `rsample`."""
         super().check(params, n)
         Pathwise(self.distribution).check(params, n)
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Path:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Path:
         """k samples z for each of n gradients, with their graph."""
         return Pathwise(self.distribution).noise(params, n * self.k, generator)
 
-    def samples(self, noise: Path, params: Gradients) -> Tensor:
+    def samples(self, noise: Path, params: Values) -> Tensor:
         """The samples z, without their graph."""
         return Pathwise(self.distribution).samples(noise, params)
 
-    def along_path(self, f: Objective, noise: Path, params: Gradients, power: int) -> tuple[Gradients, Tensor]:
+    def along_path(self, f: Objective, noise: Path, params: Values, power: int) -> tuple[Gradients, Tensor]:
         """v^power d log w/dz dz/dphi for each sample, and its weight v = w / sum_j w_j."""
         weights = []
 
         def weighted(z: Tensor) -> Tensor:
-            log_w = self.log_weights(with_graph(f(z)), z, params)
+            log_w = self.log_weights(with_graph(f(z), z), z, params)
             weights.append(log_w.detach().softmax(1))
             return (weights[0] ** power * log_w).reshape(-1)
 
@@ -95,7 +95,7 @@ class ImportanceWeighted(PathwiseBound):
     Source: Burda, Grosse and Salakhutdinov 2016; Rainforth et al. 2018.
     """
 
-    def gradients(self, f: Objective, noise: Path, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Path, params: Values) -> Gradients:
         """sum_j v_j (d log w_j/dz dz/dphi - d log q(z_j)/dphi)."""
         path, weights = self.along_path(f, noise, params, power=1)
         scores = ScoreFunction(self.distribution).scores(self.samples(noise, params), params, weights)
@@ -111,7 +111,7 @@ class DReG(PathwiseBound):
     Source: Tucker, Lawson, Gu and Maddison 2019.
     """
 
-    def gradients(self, f: Objective, noise: Path, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Path, params: Values) -> Gradients:
         """sum_j v_j^2 d log w_j/dz dz/dphi."""
         return self.summed(self.along_path(f, noise, params, power=2)[0])
 
@@ -141,11 +141,11 @@ class VIMCO(Bound):
         super().__post_init__()
         validate.integer("k", self.k, 2)
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor:
         """k samples z for each of n gradients."""
         return ScoreFunction(self.distribution).noise(params, n * self.k, generator)
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """The sum over the samples of each gradient."""
         log_w = self.log_weights(f(noise).detach(), noise, params)
         bound = log_w.logsumexp(1, keepdim=True)
@@ -154,10 +154,10 @@ class VIMCO(Bound):
         weights = bound - others.logsumexp(2) - log_w.softmax(1)
         return self.summed(ScoreFunction(self.distribution).scores(noise, params, weights.reshape(-1)))
 
-    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor, params: Values) -> Tensor:
         """The samples z."""
         return noise
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """k times those of one sample, or k^2 for the baselines."""
         return max(super().numbers(params), self.k**2)

@@ -9,6 +9,7 @@ independent variables. The score function is `ScoreFunction(OneHotCategorical)`,
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
@@ -16,7 +17,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn.functional import one_hot
 
 from helpers import validate
-from helpers.estimators.base import Estimator, Gradients, Objective
+from helpers.estimators.base import Estimator, Gradients, Objective, Values
 from helpers.randomness import Noise, at_least_float32, open_uniform, standard_gumbel
 from helpers.reparametrize import one_hot_of_largest, reparametrization, size_of
 from helpers.validate import Number
@@ -25,11 +26,14 @@ _LARGEST = 12
 _MOST_CLASSES = 8
 
 
-def _at_most(k: int, classes: int, largest: int | None = None) -> None:
+def _check_subset(k: int, classes: int) -> None:
     if k > classes:
         raise ValueError(f"k must be at most the number of classes, {classes}, got {k}")
-    if largest is not None and k > largest:
-        raise ValueError(f"k must be at most {largest}, got {k}: the probability of a set of k classes has 2^k terms")
+
+
+def _check_terms(k: int) -> None:
+    if k > _LARGEST:
+        raise ValueError(f"k must be at most {_LARGEST}, got {k}: the probability of a set of k classes has 2^k terms")
 
 
 def _jacobian(pi: Tensor, v: Tensor) -> Tensor:
@@ -103,7 +107,7 @@ def gumbel_rao(
 class CategoricalEstimator(Estimator):
     """An estimator for independent categorical variables: params is {"logits": theta}."""
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError unless the only parameter is `logits`, with two or more classes on its last axis."""
         validate.same_names("params", params, {"logits": None})
         validate.classes("logits", params["logits"])
@@ -112,20 +116,20 @@ class CategoricalEstimator(Estimator):
 class GumbelEstimator(CategoricalEstimator):
     """An estimator for categorical variables whose noise is one Gumbel variable for each class."""
 
-    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+    def standard_noise(self, params: Values) -> tuple[Noise, torch.Size]:
         """One Gumbel variable for each class."""
         return standard_gumbel, params["logits"].shape
 
-    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+    def noise_from(self, eps: Tensor, params: Values) -> Tensor:
         """The Gumbel noise itself."""
         return eps
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor:
         """Gumbel noise for n samples."""
         logits = params["logits"]
         return standard_gumbel.draw((n, *logits.shape), logits, generator)
 
-    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor, params: Values) -> Tensor:
         """The one-hot vectors of the classes with the largest eps_i + theta_i."""
         return one_hot_of_largest(noise + params["logits"]).to(params["logits"].dtype)
 
@@ -139,7 +143,7 @@ class LocalExpectation(GumbelEstimator):
     Source: Titsias and Lazaro-Gredilla 2015.
     """
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """pi_i (F_i - sum_j pi_j F_j)."""
         logits = params["logits"]
         classes, n = logits.shape[-1], len(noise)
@@ -149,9 +153,11 @@ class LocalExpectation(GumbelEstimator):
         own = torch.eye(variables, dtype=torch.bool, device=y.device)[:, None, :, None]
         z = torch.where(own, choices[None, :, None, :], y)  # n, variable, its class, all variables, their classes
         values = f(z.reshape(-1, *logits.shape)).detach().reshape(n, *logits.shape)
-        return {"logits": _jacobian(torch.softmax(logits, -1), values)}
+        wide = torch.promote_types(at_least_float32(logits.dtype), values.dtype)
+        pi = torch.softmax(logits.to(wide), -1)  # so that they sum to 1, to as many digits as the values have
+        return {"logits": _jacobian(pi, values)}
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """The evaluations for one gradient, times the size of a sample."""
         return params["logits"].numel() ** 2
 
@@ -170,17 +176,17 @@ class WithoutReplacement(GumbelEstimator):
     k: int = 2
 
     def __post_init__(self) -> None:
-        _at_most(validate.integer("k", self.k, 2), self.k, _LARGEST)
+        _check_terms(validate.integer("k", self.k, 2))
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError unless the only parameter is `logits`, of shape (K,) with K >= k."""
         super().check(params, n)
         shape = tuple(params["logits"].shape)
         if len(shape) > 1:
             raise ValueError(f"logits must have one axis, that of the classes of one variable, got shape {shape}")
-        _at_most(self.k, shape[0])
+        _check_subset(self.k, shape[0])
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """The weighted scores of the k classes, each with its own baseline."""
         logits, k = params["logits"], self.k
         log_pi = torch.log_softmax(logits.to(noise.dtype), -1)
@@ -193,10 +199,10 @@ class WithoutReplacement(GumbelEstimator):
             weight = torch.exp(inside[:, s] + log_p[1 << s] - log_p[0])
             ratios = [log_p[1 << s | 1 << j] - log_p[1 << s] for j in range(k)]  # 0 for j = s
             baseline = (torch.exp(inside + torch.stack(ratios, 1)) * values).sum(1)
-            total += (weight * (values[:, s] - baseline))[:, None] * (y[:, s] - log_pi.exp())
+            total = total + (weight * (values[:, s] - baseline))[:, None] * (y[:, s] - log_pi.exp())
         return {"logits": total.to(logits.dtype)}
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """k samples, or the 2^k probabilities where these are more."""
         return max(self.k * params["logits"].numel(), 2**self.k)
 
@@ -212,14 +218,14 @@ class AntitheticPair(CategoricalEstimator):
     Source: Dimitriev and Zhou 2021; Dong, Mnih and Tucker 2021.
     """
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError unless the only parameter is `logits`, with 2 to 8 classes on its last axis."""
         super().check(params, n)
         classes = params["logits"].shape[-1]
         if classes > _MOST_CLASSES:
             raise ValueError(f"logits must have at most {_MOST_CLASSES} classes for an antithetic pair, got {classes}")
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor:
         """The pairs of classes, shape (n, 2, variables)."""
         rows = _rows(params)
         u = open_uniform((n, len(rows)), rows, generator)
@@ -231,29 +237,30 @@ class AntitheticPair(CategoricalEstimator):
             pairs.append(torch.stack([_class_at(x, edges, orders) for x in (points, 1 - points)], 1))
         return torch.stack(pairs, 2)
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """(f(y) - f(y')) (y - y') pi_a pi_b / (2 q_ab)."""
         logits = params["logits"]
         rows = _rows(params)
         both = self.samples(noise, params)
         values = f(both).detach().reshape(len(noise), 2)
         both = both.reshape(len(noise), 2, *rows.shape)
-        ratios = torch.stack([_ratios(pi)[a, b] for pi, (a, b) in zip(rows, noise.permute(2, 1, 0), strict=True)], 1)
+        pairs = zip(rows.tolist(), noise.permute(2, 1, 0), strict=True)
+        ratios = torch.stack([_ratios(tuple(pi)).to(rows.device)[a, b] for pi, (a, b) in pairs], 1)
         half = (values[:, 0] - values[:, 1]) / 2
         g = half[:, None, None] * ratios.to(logits.dtype)[:, :, None] * (both[:, 0] - both[:, 1])
         return {"logits": g.reshape(len(noise), *logits.shape)}
 
-    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor, params: Values) -> Tensor:
         """y and y', one after the other."""
         logits = params["logits"]
         return one_hot(noise, logits.shape[-1]).to(logits.dtype).reshape(-1, *logits.shape)
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """Two samples."""
         return 2 * params["logits"].numel()
 
 
-def _rows(params: Gradients) -> Tensor:
+def _rows(params: Values) -> Tensor:
     """The probabilities in float64, one row for each variable: cells of tiny probability must keep their length."""
     return torch.softmax(params["logits"].double(), -1).reshape(-1, params["logits"].shape[-1])
 
@@ -271,10 +278,11 @@ def _class_at(u: Tensor, edges: Tensor, orders: Tensor) -> Tensor:
     return orders.gather(-1, place).reshape(u.shape)
 
 
-def _ratios(pi: Tensor) -> Tensor:
+@lru_cache(maxsize=64)  # a run needs the same ones in each chunk
+def _ratios(probabilities: tuple[float, ...]) -> Tensor:
     """pi_a pi_b / q_ab for each pair of classes, shape (K, K); what stands on the diagonal is of no use."""
-    classes = len(pi)
-    orders = torch.tensor(list(itertools.permutations(range(classes))), device=pi.device)
+    pi, classes = torch.tensor(probabilities, dtype=torch.float64), len(probabilities)
+    orders = torch.tensor(list(itertools.permutations(range(classes))))
     edges = _edges(pi, orders)
     cuts = torch.cat([edges, 1 - edges], -1).sort(-1).values  # between two cuts, neither class changes
     lengths = cuts.diff(dim=-1)
@@ -302,7 +310,7 @@ def gumbel_top_k(
     (logits,) = validate.tensors(logits=logits)
     validate.classes("logits", logits)
     k, size = validate.integer("k", k, 1), size_of(sample_shape, generator, logits=logits)
-    _at_most(k, logits.shape[-1])
+    _check_subset(k, logits.shape[-1])
     with torch.no_grad():
         return (standard_gumbel.draw(size, logits, generator) + logits).topk(k).indices
 
@@ -341,7 +349,8 @@ class Subset(Distribution):
         (self.logits,) = validate.tensors(logits=logits)
         validate.classes("logits", self.logits)
         self.k = validate.integer("k", k, 1)
-        _at_most(self.k, self.logits.shape[-1], _LARGEST)
+        _check_subset(self.k, self.logits.shape[-1])
+        _check_terms(self.k)
         super().__init__(self.logits.shape[:-1], self.logits.shape[-1:], validate_args)
 
     @property
@@ -377,9 +386,9 @@ def _number_of_rounds(name: str, k: object) -> None:
 def relaxed_top_k(eps: Tensor, logits: Tensor, temperature: Tensor, k: int = 1) -> Tensor:
     """q^(1) + ... + q^(k), q^(j) = softmax(a^(j) / tau), a^(1) = theta + eps, a^(j + 1) = a^(j) + log(1 - q^(j)).
 
-    The relaxed sample of a subset; its entries sum to k. It is biased, like every relaxation, and where one entry is
-    far ahead it exceeds 1. With k = 1 it is Gumbel-softmax. Logarithms of 1 - q are computed without cancellation, so
-    the derivative is finite. temperature > 0, 1 <= k < K. Source: Xie and Ermon 2019.
+    The `temperature` is tau > 0, and 1 <= k < K. This is the relaxed sample of a subset; its entries sum to k. It is
+    biased, like every relaxation, and where one entry is far ahead it exceeds 1. With k = 1 it is Gumbel-softmax.
+    Logarithms of 1 - q are computed without cancellation, so the derivative is finite. Source: Xie and Ermon 2019.
     """
     if k >= logits.shape[-1]:
         raise ValueError(f"k must be less than the number of classes, {logits.shape[-1]}, got {k}")

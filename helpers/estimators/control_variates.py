@@ -17,12 +17,14 @@ from helpers.estimators.base import (
     Gradients,
     Objective,
     Params,
+    Values,
     WithParams,
     objective,
     own_leaves,
+    values_of,
 )
 from helpers.estimators.bounds import Bound
-from helpers.estimators.families import NO_GRAPH, Family, moved
+from helpers.estimators.families import NO_GRAPH, Family, check_family, moved
 from helpers.estimators.score_function import ScoreFunction
 from helpers.randomness import Noise
 from helpers.threads import plain_torch
@@ -75,29 +77,29 @@ class LeaveOneOut(Estimator):
     k: int = 2
 
     def __post_init__(self) -> None:
-        ScoreFunction(self.distribution)
+        check_family("distribution", self.distribution)
         validate.integer("k", self.k, 2)
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError if the score function does."""
         ScoreFunction(self.distribution).check(params, n)
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor:
         """k samples z for each of n groups."""
         return ScoreFunction(self.distribution).noise(params, n * self.k, generator)
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """Per-group gradients."""
         values = f(noise).detach().reshape(-1, self.k)
         weights = (values - values.mean(1, keepdim=True)) / (self.k - 1)
         terms = ScoreFunction(self.distribution).scores(noise, params, weights.reshape(-1))
         return {name: term.reshape(len(values), self.k, *term.shape[1:]).sum(1) for name, term in terms.items()}
 
-    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor, params: Values) -> Tensor:
         """The samples z."""
         return noise
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """k times the size for the score function."""
         return self.k * ScoreFunction(self.distribution).numbers(params)
 
@@ -128,7 +130,7 @@ class ControlVariate(Estimator):
         if isinstance(self.h, WithParams):
             raise TypeError("h must be a function of z alone, got a function of the parameters too")
         if self.coefficient is not None:
-            validate.tensors(coefficient=self.coefficient)
+            validate.number("coefficient", self.coefficient)
         elif isinstance(self.estimator, ControlVariate) and self.estimator.fits:
             raise ValueError(
                 "estimator must have a coefficient of its own, got a ControlVariate that fits it to the other half of "
@@ -140,25 +142,30 @@ class ControlVariate(Estimator):
         """Whether this or its estimator fits a coefficient."""
         return self.coefficient is None or (isinstance(self.estimator, ControlVariate) and self.estimator.fits)
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError if `estimator` does, or for n < 4 if the coefficient has to be fitted."""
         if self.coefficient is None:
-            validate.integer("n", n, 4)
+            validate.integer("n, or chunk_size if it is smaller,", n, 4)
         self.estimator.check(params, n)
 
-    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+    @property
+    def least_chunk(self) -> int:
+        """100 samples if a coefficient is fitted, because a fit to a few of them is mostly noise."""
+        return 100 if self.fits else super().least_chunk
+
+    def standard_noise(self, params: Values) -> tuple[Noise, torch.Size]:
         """The standard noise of `estimator`."""
         return self.estimator.standard_noise(params)
 
-    def noise_from(self, eps: Tensor, params: Gradients) -> Any:
+    def noise_from(self, eps: Tensor, params: Values) -> Any:
         """The noise of `estimator` from standard noise eps."""
         return self.estimator.noise_from(eps, params)
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Any:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Any:
         """The noise of `estimator`, at which both f and h are evaluated."""
         return self.estimator.noise(params, n, generator)
 
-    def gradients(self, f: Objective, noise: Any, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Any, params: Values) -> Gradients:
         """X - c (X_h - grad_phi E[h])."""
         exact = self._exact(params)
         of_f = self.estimator.gradients(f, noise, params)
@@ -169,15 +176,15 @@ class ControlVariate(Estimator):
             result[name] = g - self._coefficients(g, excess) * excess
         return result
 
-    def samples(self, noise: Any, params: Gradients) -> Tensor:
+    def samples(self, noise: Any, params: Values) -> Tensor:
         """The samples of `estimator`."""
         return self.estimator.samples(noise, params)
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """The size for `estimator`."""
         return self.estimator.numbers(params)
 
-    def _exact(self, values: Gradients) -> Gradients:
+    def _exact(self, values: Values) -> Gradients:
         leaves = own_leaves(values)
         mean = torch.as_tensor(self.expectation(**leaves))
         if mean.dim() > 0:
@@ -206,12 +213,13 @@ def _slope(y: Tensor, x: Tensor) -> Tensor:
     return torch.where(squares > 0, (x * (y - y.mean(0))).sum(0) / squares, 0.0)
 
 
-def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Tensor, Tensor], Tensor]]:
+def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Number, Number], Tensor]]:
     """(h, expected), the second-order Taylor polynomial h of f at `point` and its expectation, as in the delta method.
 
     `point` has the shape of one sample. h maps samples (n, *point.shape) to (n,); `expected(mean, variance)` is E[h(z)]
-    for every distribution of independent coordinates with that mean and variance. f must be twice differentiable at
-    `point`.
+    for every distribution of independent coordinates with that mean and variance, numbers or tensors that broadcast
+    to the shape of `point`. f must be twice differentiable at `point`. Raises ValueError if f does not return one
+    number per sample.
     Source: Paisley, Blei and Jordan 2012; Mohamed et al. 2020, section 7.
     """
     validate.instance("f", f, Callable, "a function")
@@ -219,15 +227,18 @@ def quadratic(f: Objective, point: Tensor) -> tuple[Objective, Callable[[Tensor,
     point = point.detach()
     size = point.numel()
     at = lambda z: f(z[None])[0]  # noqa: E731
-    value = at(point).detach()
-    slope = torch.autograd.functional.jacobian(at, point).reshape(size)
-    curvature = torch.autograd.functional.hessian(at, point).reshape(size, size)
+    with plain_torch(point.device):
+        point = point.clone()  # one that was made under inference_mode cannot be differentiated
+        value = values_of(f, point[None], point.dtype)[0].detach()
+        slope = torch.autograd.functional.jacobian(at, point).reshape(size)
+        curvature = torch.autograd.functional.hessian(at, point).reshape(size, size)
 
     def h(z: Tensor) -> Tensor:
         step = (z - point).reshape(len(z), size)
         return value + step @ slope + ((step @ curvature) * step).sum(1) / 2
 
-    def expected(mean: Tensor, variance: Tensor) -> Tensor:
+    def expected(mean: Number, variance: Number) -> Tensor:
+        mean, variance = validate.tensors(mean=mean, variance=variance)
         spread = curvature.diag() @ variance.expand(point.shape).reshape(size)
         return h(mean.expand(1, *point.shape))[0] + spread / 2
 

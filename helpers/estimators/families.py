@@ -11,23 +11,41 @@ from functools import partial
 from inspect import Parameter, signature
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.distributions import (
     Beta,
     ContinuousBernoulli,
     Distribution,
     Independent,
+    IndependentTransform,
     InverseGamma,
+    Kumaraswamy,
     LKJCholesky,
+    LogisticNormal,
+    LowRankMultivariateNormal,
     MixtureSameFamily,
+    RelaxedBernoulli,
+    RelaxedOneHotCategorical,
     TransformedDistribution,
     constraints,
 )
 
 from helpers import validate
-from helpers.estimators.base import Gradients, own_leaves
+from helpers.estimators.base import Values, own_leaves
 from helpers.implicit import BY_GAMMA, check_spread, concentrations
 from helpers.randomness import at_least_float32, drawing_from
+
+# Classes whose samples underflow or are rounded to an end of their support, or whose density loses digits, in float32.
+_WIDE = (
+    *BY_GAMMA,
+    ContinuousBernoulli,
+    InverseGamma,
+    Kumaraswamy,
+    LogisticNormal,
+    LowRankMultivariateNormal,
+    RelaxedBernoulli,
+    RelaxedOneHotCategorical,
+)
 
 Family = type[Distribution] | Callable[..., Distribution]
 
@@ -42,7 +60,7 @@ def is_function(family: object) -> bool:
     if isinstance(family, type) or not callable(family):
         return False
     try:
-        arguments = signature(family).parameters.values()
+        arguments = signature(family.forward if isinstance(family, nn.Module) else family).parameters.values()
     except (TypeError, ValueError):
         return False
     return all(a.name != "generator" and a.kind is not Parameter.VAR_KEYWORD for a in arguments)
@@ -60,7 +78,7 @@ def name_of(family: Family) -> str:
     return getattr(family, "__name__", repr(family))
 
 
-def event_dims(family: Family, params: Gradients) -> dict[str, int]:
+def event_dims(family: Family, params: Values) -> dict[str, int]:
     """How many axes of each parameter of a class belong to one sample; ValueError for a name that is no parameter."""
     found, arguments = {}, signature(family).parameters
     for name, value in params.items():
@@ -79,12 +97,14 @@ def event_dims(family: Family, params: Gradients) -> dict[str, int]:
     return found
 
 
-def check_params(family: Family, params: Gradients) -> None:
+def check_params(family: Family, params: Values) -> None:
     """Raise ValueError for names, values or sizes that a class cannot take; a function checks its own.
 
-    A size is wrong if parameters belong to samples of different sizes, which torch need not notice.
+    A size is wrong if parameters belong to samples of different sizes, which torch need not notice. A function must
+    give the same distribution each time, because the samples and their density come from different calls.
     """
     if not is_class(family):
+        _check_same(family, params)
         return
     dims = {name: dim for name, dim in event_dims(family, params).items() if dim}
     for name, value in params.items():
@@ -99,7 +119,25 @@ def check_params(family: Family, params: Gradients) -> None:
             raise ValueError(f"parameters must belong to samples of one size, got {event[-1]} and {size} from {shapes}")
 
 
-def _domain_of(family: Family, name: str, params: Gradients) -> constraints.Constraint | None:
+def _check_same(family: Family, params: Values) -> None:
+    """Raise ValueError if a function draws its distribution at random, as with dropout."""
+    state = torch.get_rng_state()
+    q = at_own_shape(family, params)
+    if state.equal(torch.get_rng_state()):
+        return
+    few = []
+    for again in (q, *(at_own_shape(family, params) for _ in range(4))):
+        with torch.no_grad(), drawing_from(Generator(next(iter(params.values())).device).manual_seed(0)):
+            few.append(again.sample())
+    torch.set_rng_state(state)
+    if not all(z.equal(few[0]) for z in few):
+        raise ValueError(
+            f"{name_of(family)} must not draw random numbers, because it is called once for the samples and again for "
+            "their density; switch dropout off with eval()"
+        )
+
+
+def _domain_of(family: Family, name: str, params: Values) -> constraints.Constraint | None:
     """The domain of an argument of a class; where it depends on other arguments, that at these parameters."""
     domains = family.arg_constraints
     if not isinstance(domains, Mapping):
@@ -107,7 +145,7 @@ def _domain_of(family: Family, name: str, params: Gradients) -> constraints.Cons
     return domains.get(name) if isinstance(domains, Mapping) else None
 
 
-def at_own_shape(family: Family, params: Gradients) -> Distribution:
+def at_own_shape(family: Family, params: Values) -> Distribution:
     """The distribution at these parameters; TypeError or ValueError, with the reason, where there is none."""
     given = ", ".join(params)
     try:
@@ -123,12 +161,12 @@ def at_own_shape(family: Family, params: Gradients) -> Distribution:
 NO_GRAPH = "use operations of torch on tensors, such as torch.exp and not math.exp"
 
 
-def moved(params: Gradients, name: str) -> Gradients:
+def moved(params: Values, name: str) -> Values:
     """The parameters with this one a hundredth larger, which shows whether a function depends on it."""
     return params | {name: params[name] + 0.01 * params[name].abs().clamp(min=0.01)}
 
 
-def check_graph(family: Family, params: Gradients, z: Tensor, name: str) -> None:
+def check_graph(family: Family, params: Values, z: Tensor, name: str) -> None:
     """Raise ValueError if a function depends on this parameter, although no graph leads from its density to it."""
     try:
         with torch.no_grad():
@@ -139,7 +177,7 @@ def check_graph(family: Family, params: Gradients, z: Tensor, name: str) -> None
         raise ValueError(f"{name_of(family)} depends on {name!r} and carries no graph to it: {NO_GRAPH}")
 
 
-def check_derivative(family: Family, params: Gradients) -> Distribution:
+def check_derivative(family: Family, params: Values) -> Distribution:
     """The distribution at `params`, or ValueError where grad log q misses a part of the derivative of an expectation.
 
     This is so where a parameter moves an end of the support, or a probability or rate that is 0 (or a probability that
@@ -160,14 +198,14 @@ def check_derivative(family: Family, params: Gradients) -> Distribution:
     return q
 
 
-def widened(family: Family, params: Gradients) -> Gradients:
+def widened(family: Family, params: Values) -> Values:
     """The parameters in the dtype in which samples are drawn and their density is computed.
 
     That of a class is float32 at least, as half precision has too few uniform numbers, and float64 where torch's
     samples underflow or its density loses digits. A function may hold tensors of its own, whose dtype is not known, so
     it keeps the dtype. Raises ValueError for a function of half precision.
     """
-    if is_class(family) and issubclass(family, (*BY_GAMMA, ContinuousBernoulli, InverseGamma)):
+    if is_class(family) and issubclass(family, _WIDE):
         return {name: value.double() for name, value in params.items()}
     narrow = any(value.dtype.itemsize < 4 for value in params.values())
     if narrow and not is_class(family):
@@ -183,6 +221,7 @@ def check_digits(q: Distribution, like: Tensor) -> None:
     be rounded by a fiftieth of its standard deviation, or before f sees it by a third.
     """
     _check_rounding(q, like)
+    _check_inverse(q, like)
     while isinstance(q, Independent | TransformedDistribution | MixtureSameFamily):
         q = q.component_distribution if isinstance(q, MixtureSameFamily) else q.base_dist
     if isinstance(q, BY_GAMMA):
@@ -220,6 +259,40 @@ def _check_rounding(q: Distribution, like: Tensor) -> None:
         validate.within(name, rounding, -1.0, largest, f"< {largest}, or samples have too few digits")
 
 
+def _check_inverse(q: Distribution, like: Tensor) -> None:
+    """Raise ValueError if more than one sample in 1000 is rounded where a transform is flat, as sigmoid is at its ends.
+
+    The density is computed from the sample by the inverse transform, which then finds another number or none.
+    """
+    while isinstance(q, Independent | MixtureSameFamily):
+        q = q.component_distribution if isinstance(q, MixtureSameFamily) else q.base_dist
+    if not isinstance(q, TransformedDistribution) or not all(t.bijective for t in q.transforms):
+        return
+    base = q.base_dist
+    n = max(100, 10_000 // max(1, (base.batch_shape + base.event_shape).numel()))
+    with torch.no_grad(), drawing_from(Generator(like.device).manual_seed(0)):
+        x = base.sample((n,))
+        if not x.is_floating_point() or getattr(base.support, "is_discrete", False):
+            return
+        back = x
+        try:
+            for transform in q.transforms:
+                back = transform(back)
+            back = back.clone()  # another tensor, because a transform may remember from what it made this one
+            for transform in reversed(q.transforms):
+                back = transform.inv(back)
+        except NotImplementedError:  # a transform need not have an inverse that is computed
+            return
+    lost = ~((back - x).abs() <= 0.02 * x.std(0) + torch.finfo(x.dtype).eps * x.abs())
+    share = lost.reshape(n, -1).any(1).double().mean().item()
+    if share > 1e-3:
+        raise ValueError(
+            f"samples of {type(q).__name__} must keep the digits that its density needs, but {100 * share:.2g}% of "
+            f"them are rounded in {x.dtype} where its transform is flat; use float64, or the variable before the "
+            "transform, as in LogitRelaxedBernoulli"
+        )
+
+
 def _moments(q: Distribution) -> tuple[Tensor, Tensor] | None:
     """The mean and the standard deviation; None if torch does not know them, or not the support."""
     try:
@@ -234,7 +307,7 @@ def _at_least(limit: str, name: str, value: Tensor, reason: str) -> None:
     validate.within(name, value, least, math.inf, f"> {least:.3g} in {value.dtype}, below which {reason}")
 
 
-def _move(ends: list[Tensor], leaves: Gradients) -> bool:
+def _move(ends: list[Tensor], leaves: Values) -> bool:
     """Whether one of these numbers has a derivative other than 0 with respect to a parameter."""
     for end in ends:
         if end.requires_grad:
@@ -258,6 +331,10 @@ def _ends_of_support(q: Distribution) -> list[Tensor]:
     if type(q) is TransformedDistribution:
         ends = _places(q.base_dist)
         for transform in q.transforms:
+            while isinstance(transform, IndependentTransform):
+                transform = transform.base_transform
+            if max(transform.domain.event_dim, transform.codomain.event_dim) > 0:
+                return []  # of a vector, whose coordinates it mixes
             ends = [transform(end) for end in ends]
             if _is_real(transform.codomain) and not _is_real(transform.domain):
                 ends = []  # they went to infinity, though torch clamps them
@@ -301,14 +378,18 @@ def _arguments_on_an_edge(q: Distribution) -> Iterator[tuple[str, Tensor]]:
                 yield name, value[edge]
 
 
-def numbers_of_sample(family: Family, params: Gradients) -> int:
+def numbers_of_sample(family: Family, params: Values) -> int:
     """The size of one sample, of the largest parameter, or of the terms of its probability, whichever is largest."""
     q = at_own_shape(family, params)
     sizes = [q.event_shape.numel(), getattr(q, "terms", 1)]
+    if isinstance(q, MixtureSameFamily):  # its density takes that of each component
+        sizes.append(q.event_shape.numel() * q.component_distribution.batch_shape[-1])
     return max(q.batch_shape.numel() * max(sizes), *(value.numel() for value in params.values()))
 
 
 def class_in(sampler: object) -> type[Distribution] | None:
     """The class in `partial(rsample, distribution)`, whose parameters are then those of the sampler."""
-    first = sampler.args[0] if isinstance(sampler, partial) and sampler.args else None
+    if not isinstance(sampler, partial):
+        return None
+    first = sampler.args[0] if sampler.args else sampler.keywords.get("distribution")
     return first if is_class(first) else None

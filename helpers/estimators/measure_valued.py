@@ -3,6 +3,7 @@
 grad_phi q_phi(z) = c_phi (q+(z) - q-(z)), so grad_phi E[f(z)] = c_phi (E+[f(z)] - E-[f(z)]).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from torch.distributions import Bernoulli, Distribution, Exponential, Normal, Po
 
 from helpers import validate
 from helpers.estimators import families
-from helpers.estimators.base import Estimator, Gradients, Objective
+from helpers.estimators.base import Estimator, Gradients, Objective, Values
 from helpers.randomness import at_least_float32, drawing_from
 
 # A triple maps the parameters, all of one shape, to (c, z+, z-) of that shape. z+ and z- are coupled, which means that
@@ -85,7 +86,7 @@ class MeasureValued(Estimator):
             raise ValueError(f"distribution must be one of {known}, got {self.distribution!r}")
         validate.instance("coupled", self.coupled, bool, "True or False")
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError unless the parameters are all those of the distribution, and within their domains."""
         validate.same_names("params", params, TRIPLES[self.distribution])
         validate.broadcast({name: value.shape for name, value in params.items()})
@@ -94,7 +95,7 @@ class MeasureValued(Estimator):
             q = self.distribution(**families.widened(Normal, params))
             families.check_digits(q, next(iter(params.values())))
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> tuple[Tensor, dict[str, _Triple]]:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> tuple[Tensor, dict[str, _Triple]]:
         """The samples z, and for each parameter c, z+ and z- in each coordinate."""
         copies = self._copies(params, n)
         halves = {}
@@ -107,7 +108,7 @@ class MeasureValued(Estimator):
                 halves[name] = weight, plus, minus
         return z, halves
 
-    def gradients(self, f: Objective, noise: tuple[Tensor, dict[str, _Triple]], params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: tuple[Tensor, dict[str, _Triple]], params: Values) -> Gradients:
         """c_i (f(z with z_i+) - f(z with z_i-)), summed over the coordinates that an element affects."""
         z, halves = noise
         result = {}
@@ -119,11 +120,11 @@ class MeasureValued(Estimator):
                 result[name] = difference.sum_to_size(len(z), *padded).reshape(len(z), *value.shape)
         return result
 
-    def samples(self, noise: tuple[Tensor, dict[str, _Triple]], params: Gradients) -> Tensor:
+    def samples(self, noise: tuple[Tensor, dict[str, _Triple]], params: Values) -> Tensor:
         """The samples z."""
         return noise[0]
 
-    def _copies(self, params: Gradients, n: int) -> Gradients:
+    def _copies(self, params: Values, n: int) -> Values:
         shape = validate.broadcast({name: value.shape for name, value in params.items()})
         return {name: value.to(at_least_float32(value.dtype)).expand(n, *shape) for name, value in params.items()}
 
@@ -131,9 +132,9 @@ class MeasureValued(Estimator):
 def _in_each_place(f: Objective, z: Tensor, other: Tensor) -> Tensor:
     """f of z with coordinate i of `other` in place i, for each i, in the shape of z."""
     n = len(z)
-    values = torch.empty_like(z).reshape(n, -1)
-    for i in range(values.shape[1]):
+    columns = []
+    for i in range(math.prod(z.shape[1:])):
         moved = z.clone()
         moved.view(n, -1)[:, i] = other.reshape(n, -1)[:, i]
-        values[:, i] = f(moved)
-    return values.reshape(z.shape)
+        columns.append(f(moved))
+    return torch.stack(columns, 1).reshape(z.shape)

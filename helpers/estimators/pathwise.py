@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Generator, Tensor
@@ -16,6 +16,7 @@ from helpers.estimators.base import (
     Estimator,
     Gradients,
     Objective,
+    Values,
     checked_samples,
     gradients_of_copies,
     numbers_of,
@@ -24,12 +25,13 @@ from helpers.estimators.base import (
     rows_of_jacobian,
 )
 from helpers.estimators.families import Family
-from helpers.implicit import rsample
+from helpers.implicit import can_rsample, rsample
 from helpers.randomness import Noise
 from helpers.reparametrize import reparametrization_of
 
 # The leaves, and the samples that were made from them, with their graph.
-Path = tuple[Gradients, Tensor]
+Path = tuple[Values, Tensor]
+Shapes = frozenset[tuple[str, torch.Size]]
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,19 @@ class Pathwise(Estimator):
         if isinstance(self.sampler, type):
             families.check_family("sampler", self.sampler)
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError for bad names or values, a sampler that mixes samples, or a class without `rsample`."""
         if not self._is_family:
             _check_own_copy(self.sampler, params)
             return
         families.check_params(self.sampler, params)
-        if not families.at_own_shape(self.sampler, params).has_rsample:
+        if not can_rsample(families.at_own_shape(self.sampler, params)):
             raise ValueError(
                 f"sampler must have rsample, got {families.name_of(self.sampler)}, which torch cannot reparametrize. "
                 "The score function does not need it"
             )
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor | Path:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor | Path:
         """The noise eps of a `Reparametrization`; for other samplers, the samples with their graph.
 
         A sampler that draws its own noise cannot be separated from it.
@@ -86,34 +88,35 @@ class Pathwise(Estimator):
         leaves = own_leaves(params)
         return leaves, rsample(self.sampler, sample_shape=(n,), generator=generator, **leaves)
 
-    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+    def standard_noise(self, params: Values) -> tuple[Noise, torch.Size]:
         """The noise of a `Reparametrization` and its shape for one sample; ValueError for other samplers."""
         sampler = reparametrization_of(self.sampler)
         if sampler is None:
             return super().standard_noise(params)
-        return sampler.noise, torch.Size(sampler.size(sampler.checked(**params)))
+        return sampler.noise, torch.Size(sampler.size(sampler.bound(**params)))
 
-    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+    def noise_from(self, eps: Tensor, params: Values) -> Tensor:
         """The noise eps itself."""
         return eps
 
-    def gradients(self, f: Objective, noise: Tensor | Path, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor | Path, params: Values) -> Gradients:
         """The derivative of f(z) for each sample."""
         sampler = reparametrization_of(self.sampler)
         if sampler is not None:
             leaves = one_copy_per_sample(params, len(noise), {}, noise.dim() - 1)
-            values = with_graph(f(sampler.at(noise, **(sampler.checked(**params) | leaves))))
+            z = sampler.at(noise, **(sampler.bound(**params) | leaves))
+            values = with_graph(f(z), z)
             return gradients_of_copies(values, torch.ones_like(values), leaves, params)
         leaves, z = noise
         end = z.detach().requires_grad_(z.requires_grad)  # first to the samples, then through the sampler
-        values = with_graph(f(end))
+        values = with_graph(f(end), end)
         (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
         if self._is_family and not families.is_class(self.sampler):
             check_unused = partial(families.check_graph, self.sampler, params, z.detach())
             return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves, check_unused)
         return gradients_of_copies(z, slope, leaves, params)
 
-    def _rows(self, values: Tensor, leaves: Gradients, check_unused: Callable[[str], None]) -> Gradients:
+    def _rows(self, values: Tensor, leaves: Values, check_unused: Callable[[str], None]) -> Gradients:
         try:
             return rows_of_jacobian(values, leaves, check_unused)
         except NotImplementedError as error:  # the derivative of these samples cannot be differentiated again
@@ -122,27 +125,27 @@ class Pathwise(Estimator):
                 f"Pathwise(Dirichlet), got the function {families.name_of(self.sampler)}"
             ) from error
 
-    def samples(self, noise: Tensor | Path, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor | Path, params: Values) -> Tensor:
         """The samples, without their graph."""
         sampler = reparametrization_of(self.sampler)
         if sampler is None:
             return noise[1].detach()
-        return sampler.at(noise, **sampler.checked(**params)).detach()
+        return sampler.at(noise, **sampler.bound(**params)).detach()
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """The size of one sample, if it is known, or of the parameters if they are larger."""
         if self._is_family:
             return families.numbers_of_sample(self.sampler, params)
         sampler = reparametrization_of(self.sampler)
         if sampler is None:
             return numbers_of(params)
-        return max(numbers_of(params), math.prod(sampler.size(sampler.checked(**params))))
+        return max(numbers_of(params), math.prod(sampler.size(sampler.bound(**params))))
 
     @property
     def _is_family(self) -> bool:
         return families.is_class(self.sampler) or families.is_function(self.sampler)
 
-    def _separate(self, z: Tensor, params: Gradients, n: int) -> Tensor:
+    def _separate(self, z: Tensor, params: Values, n: int) -> Tensor:
         """z; ValueError if the sampler combined the copies of one sample with those of another.
 
         One sample then has an axis of length n, which is no axis of a parameter. Since another axis may have this
@@ -165,12 +168,12 @@ class Pathwise(Estimator):
         )
 
 
-# Samplers that were seen to keep samples apart.
-_SEPARATE: WeakSet[Callable[..., Tensor]] = WeakSet()
+# Samplers that were seen to keep samples apart, and for which shapes of their parameters.
+_SEPARATE: WeakKeyDictionary[Callable[..., Tensor], set[Shapes]] = WeakKeyDictionary()
 _FEW = 5
 
 
-def _copies(sampler: Callable[..., Tensor], params: Gradients, n: int) -> Gradients:
+def _copies(sampler: Callable[..., Tensor], params: Values, n: int) -> Values:
     """One copy of each parameter per sample, whose first axis meets no axis of a tensor that `partial` has fixed."""
     given = dict(enumerate(getattr(sampler, "args", ()))) | getattr(sampler, "keywords", {})
     fixed = {name: value for name, value in given.items() if isinstance(value, Tensor)}
@@ -180,13 +183,14 @@ def _copies(sampler: Callable[..., Tensor], params: Gradients, n: int) -> Gradie
     return one_copy_per_sample(params, n, dims, axes)
 
 
-def _check_own_copy(sampler: Callable[..., Tensor], params: Gradients) -> None:
+def _check_own_copy(sampler: Callable[..., Tensor], params: Values) -> None:
     """Raise ValueError if a sample depends on the parameters of another, or if all samples share their noise.
 
     The sampler is called once for a few samples, with noise of its own.
     """
+    shapes = frozenset((name, value.shape) for name, value in params.items())
     with suppress(TypeError):  # of an object without a hash
-        if sampler in _SEPARATE:
+        if shapes in _SEPARATE.get(sampler, ()):
             return
     leaves = _copies(sampler, params, _FEW)
     try:
@@ -205,12 +209,28 @@ def _check_own_copy(sampler: Callable[..., Tensor], params: Gradients) -> None:
     if len(z) == _FEW and z.numel() > 1 and (z == z[0]).all() and (z != z.round()).any():
         raise ValueError("sampler must draw noise for each copy of the parameters, but all samples are the same")
     with suppress(TypeError):
-        _SEPARATE.add(sampler)
+        _SEPARATE.setdefault(sampler, set()).add(shapes)
 
 
-def with_graph(values: Tensor) -> Tensor:
-    """The values of f, or ValueError where they carry no graph back to the samples."""
-    if not values.requires_grad:
+def _leads_to(values: Tensor, z: Tensor) -> bool:
+    """Whether the graph of `values` contains z."""
+    nodes, seen = [values.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            if node is z.grad_fn or getattr(node, "variable", None) is z:
+                return True
+            seen.add(node)
+            nodes += [following for following, _ in node.next_functions]
+    return values is z
+
+
+def with_graph(values: Tensor, z: Tensor) -> Tensor:
+    """The values of f, or ValueError where they carry no graph back to the samples z.
+
+    They may carry another one, which leads to the weights of a network in f.
+    """
+    if not _leads_to(values, z):
         raise ValueError(
             "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not differentiable. "
             "The score function needs no graph through f"

@@ -1,10 +1,8 @@
 """The score-function estimator, also called the log-derivative trick and REINFORCE."""
 
-import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +13,7 @@ from helpers.estimators.base import (
     Estimator,
     Gradients,
     Objective,
+    Values,
     checked_samples,
     gradients_of_copies,
     one_copy_per_sample,
@@ -44,17 +43,16 @@ class ScoreFunction(Estimator):
 
     def __post_init__(self) -> None:
         families.check_family("distribution", self.distribution)
-        validate.instance("baseline", self.baseline, Real | None, "a number or None")
-        if self.baseline is not None and not math.isfinite(self.baseline):
-            raise ValueError(f"baseline must be finite, got {self.baseline}")
+        if self.baseline is not None:
+            validate.number("baseline", self.baseline)
 
-    def check(self, params: Gradients, n: int) -> None:
+    def check(self, params: Values, n: int) -> None:
         """Raise ValueError for bad names or values, or if the score misses a part of the derivative."""
         families.check_params(self.distribution, params)
         wide = families.widened(self.distribution, params)
         families.check_digits(families.check_derivative(self.distribution, wide), next(iter(params.values())))
 
-    def noise(self, params: Gradients, n: int, generator: Generator | None) -> Tensor:
+    def noise(self, params: Values, n: int, generator: Generator | None) -> Tensor:
         """The samples z themselves, because q_phi is used only through its density.
 
         They keep digits that f does not see where the score needs them: see `families.widened`.
@@ -63,25 +61,25 @@ class ScoreFunction(Estimator):
         with torch.no_grad(), drawing_from(generator) if generator is not None else nullcontext():
             return checked_samples(q.sample((n,)), n)
 
-    def standard_noise(self, params: Gradients) -> tuple[Noise, torch.Size]:
+    def standard_noise(self, params: Values) -> tuple[Noise, torch.Size]:
         """Normal noise for a normal distribution, uniform noise for others with an inverse CDF, else ValueError."""
         standard = standard_noise_of(families.at_own_shape(self.distribution, params))
         return super().standard_noise(params) if standard is None else standard[:2]
 
-    def noise_from(self, eps: Tensor, params: Gradients) -> Tensor:
+    def noise_from(self, eps: Tensor, params: Values) -> Tensor:
         """The samples z at this noise."""
         wide = families.widened(self.distribution, params)
         _, _, to_samples = standard_noise_of(families.at_own_shape(self.distribution, wide))
         return to_samples(eps).to(next(iter(wide.values())).dtype)
 
-    def gradients(self, f: Objective, noise: Tensor, params: Gradients) -> Gradients:
+    def gradients(self, f: Objective, noise: Tensor, params: Values) -> Gradients:
         """(f(z) - baseline) times the score."""
         weights = f(noise).detach()
         if self.baseline is not None:
             weights = weights - self.baseline
         return self.scores(noise, params, weights)
 
-    def scores(self, z: Tensor, params: Gradients, weights: Tensor) -> Gradients:
+    def scores(self, z: Tensor, params: Values, weights: Tensor) -> Gradients:
         """weight * grad_phi log q_phi(z) for each sample z, shape (n, *param.shape); `weights` has shape (n,)."""
         n = len(z)
         if families.is_class(self.distribution):
@@ -101,10 +99,10 @@ class ScoreFunction(Estimator):
         rows = rows_of_jacobian(log_density, leaves, check_unused, 8 * torch.finfo(log_density.dtype).eps)
         return {name: weights.to(row.dtype).reshape(n, *(1,) * (row.dim() - 1)) * row for name, row in rows.items()}
 
-    def samples(self, noise: Tensor, params: Gradients) -> Tensor:
+    def samples(self, noise: Tensor, params: Values) -> Tensor:
         """The samples z."""
         return noise
 
-    def numbers(self, params: Gradients) -> int:
+    def numbers(self, params: Values) -> int:
         """The size of one sample, or of the parameters if they are larger."""
         return families.numbers_of_sample(self.distribution, params)

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 from torch import distributions as td
 
-from helpers import reparametrize
+from helpers import Estimate, reparametrize
 from helpers.estimators import Pathwise, ScoreFunction
 from helpers.estimators.base import WithParams
 from helpers.estimators.better_samples import Antithetic, QuasiMonteCarlo
@@ -126,12 +126,15 @@ def test_quasi_monte_carlo_fills_several_dimensions() -> None:
 
 def test_the_standard_error_of_replicates_is_honest() -> None:
     estimator, source = QuasiMonteCarlo(Pathwise(reparametrize.normal), 16), generator()
-    off = []
-    for _ in range(100):
+    squares, claimed = [], []
+    for _ in range(2000):
         samples = estimator(torch.exp, NORMAL, 25, source)["mu"].double()
-        off.append(((samples.mean() - np.exp(M + S**2 / 2)) / (samples.std() / 25**0.5)).item())
-    # 100 squared t variables: their mean is 24/22, with a standard error of about 0.18
-    assert np.mean(np.square(off)) == pytest.approx(24 / 22, abs=0.9)
+        squares.append((samples.mean() - np.exp(M + S**2 / 2)) ** 2)
+        claimed.append(samples.var() / 25)
+    scale = torch.stack(claimed).mean()
+    excess = Estimate.from_samples((torch.stack(squares) - torch.stack(claimed)) / scale)
+    assert excess.standard_error < 0.07  # so a standard error that is 20% too large or too small would be seen
+    assert abs(excess.mean) < 5 * excess.standard_error
 
 
 @pytest.mark.parametrize("wrapper", [Antithetic, partial(QuasiMonteCarlo, m=4)])

@@ -229,7 +229,7 @@ def test_dice_has_the_derivatives_of_every_order() -> None:
         (
             lambda: ControlVariate(ScoreFunction(td.Normal), one, no_slope)(square, NORMAL, 3),
             ValueError,
-            "n must be >= 4, got 3",
+            "n, or chunk_size if it is smaller, must be >= 4, got 3",
         ),
         (
             lambda: ControlVariate(ScoreFunction(td.Normal), one, lambda loc, scale: loc.expand(2))(square, NORMAL, 9),
