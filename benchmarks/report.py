@@ -172,9 +172,9 @@ def facts(results: dict[str, Any]) -> str:
             f"- Chunks alone make `{VMAP}` {chunked / usual:.2g} times as fast. In chunks of the same size, "
             f"`estimate_gradient` is {plain / chunked:.2g} times as fast, and {compiled / chunked:.2g} times if it "
             "is compiled.",
-            f"- A loop with one backward pass per sample takes {_number(loop.rate / loop.value)} samples per second. "
-            f"At $N = 10^5$, `estimate_gradient` is {_number(loop.value)} times faster, and {_number(faster.value)} "
-            "times if compiled.",
+            f"- A loop with one backward pass per sample processes {_number(loop.rate / loop.value)} samples per "
+            f"second. At $N = 10^5$, `estimate_gradient` is {_number(loop.value)} times faster, and "
+            f"{_number(faster.value)} times if compiled.",
             f"- Ten times as many samples take {_number(10 * first)} times as long from $N = 10^6$ to $10^7$, and "
             f"{_number(10 * second)} times from $10^7$ to $10^8$.",
             f"- From $N = 10^6$ to $10^9$ the peak of the memory grows by {memory.written(memory.value)}.",
@@ -188,7 +188,7 @@ def facts(results: dict[str, Any]) -> str:
 def profile(results: dict[str, Any]) -> str:
     """Where the time of one thread goes, in a sentence."""
     shown = [f"`{name}` {share:.0%}" for name, share in results["profile"].items() if share >= 0.005]
-    return "Shares of the time: " + ", ".join(shown).replace("`all else`", "everything else") + "."
+    return "Shares of this time: " + ", ".join(shown).replace("`all else`", "everything else") + "."
 
 
 def run(results: dict[str, Any]) -> str:

@@ -46,8 +46,10 @@ class _Problem:
         estimator = self.estimator
         if isinstance(estimator, Pathwise):
             z = reparametrization_of(estimator.sampler).at(noise, **(self.arguments | copies))
-            return self.f(z.clone()).to(z.dtype)
-        weights = self.f(copy_for_f(noise, self.dtype)).detach().to(self.dtype)
+            values = self.f(z.clone())
+            return values.to(torch.promote_types(z.dtype, values.dtype))
+        values = self.f(copy_for_f(noise, self.dtype)).detach()
+        weights = values.to(torch.promote_types(self.dtype, values.dtype))
         if estimator.baseline is not None:
             weights = weights - estimator.baseline
         log_density = estimator.distribution(**copies, validate_args=False).log_prob(noise)

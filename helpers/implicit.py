@@ -161,7 +161,8 @@ def rsample(
 
 def can_rsample(q: Distribution) -> bool:
     """Whether torch can reparametrize q, also where its class has `rsample` and does not say so."""
-    silent = type(q).has_rsample is False and type(q).rsample is not Distribution.rsample
+    says = any("has_rsample" in vars(c) for c in type(q).__mro__ if c is not Distribution)
+    silent = not says and type(q).rsample is not Distribution.rsample
     return q.has_rsample or silent
 
 

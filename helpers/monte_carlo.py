@@ -68,7 +68,7 @@ def estimate_gradient(
     if isinstance(estimator, type):
         raise TypeError(f"estimator must be an estimator, not its class: {estimator.__name__}(...)")
     n, values = validate.integer("n", n, 2), checked_params(params)
-    shortest = n if chunk_size is None else min(n, validate.integer("chunk_size", chunk_size, 2))
+    shortest = n if chunk_size is None else n // max(1, n // validate.integer("chunk_size", chunk_size, 2))
     device, ours = next(iter(values.values())).device, isinstance(estimator, Estimator)
     with plain_torch(device):
         if ours:

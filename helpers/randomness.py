@@ -1,7 +1,7 @@
 """The sources of randomness: the book's seed, one generator per stream, and noise without parameters."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -149,3 +149,12 @@ class drawing_from(TorchDispatchMode):  # noqa: N801 - it reads as a verb: `with
         if "generator" in func.overloadpacket.overloads():
             return func.overloadpacket.generator(*args, **{**kwargs, "generator": self.generator})
         return func(*args, **kwargs)
+
+
+def draws(call: Callable[[], object], device: torch.device) -> bool:
+    """Whether the call draws random numbers from torch, in this thread and on this device."""
+    source = Generator(device)
+    before = source.get_state()
+    with drawing_from(source):  # another thread may draw from torch's own
+        call()
+    return not before.equal(source.get_state())

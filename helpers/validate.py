@@ -66,6 +66,8 @@ def tensors(**values: Number) -> list[Tensor]:
 
 def number(name: str, value: Number) -> float:
     """`value` as a float; TypeError or ValueError unless it is one finite real number."""
+    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)  # not rounded to torch's default dtype
     (tensor,) = tensors(**{name: value})
     if tensor.dim() > 0:
         raise ValueError(f"{name} must be one number, got shape {tuple(tensor.shape)}: {value}")

@@ -308,7 +308,7 @@ def reference(notes: Notes) -> str:
         if new:
             parts += [f"## {title}", f"First used in @{label}."]
         if values:
-            parts.append(filled("Values: " + ", ".join(f"`{value}`" for value in values) + "."))
+            parts.append(filled("Constants: " + ", ".join(f"`{value}`" for value in values) + "."))
         parts += [entry(name, new[name], notes) for name in entries]
     shown = [thing(name) for name in found if callable(thing(name))]
     parts += ["## Other types in signatures", types(shown, notes), "## Modules"]

@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimate import Moments, check_finite, moments_of
-from helpers.randomness import Noise
+from helpers.randomness import Noise, draws
 from helpers.threads import plain_torch
 from helpers.validate import Number
 
@@ -66,7 +66,8 @@ class Estimator(ABC):
     """An estimator of grad_phi E[f(z)], whose gradients are a function of its noise, which holds everything random.
 
     A subclass defines `noise`, `gradients` and `samples` and, if it restricts its parameters, `check`. All of them
-    receive checked parameters, namely finite tensors of one dtype and device that carry no graph.
+    receive checked parameters, namely finite tensors of one dtype and device that carry no graph. The engine calls
+    these and not `__call__`.
     """
 
     def __call__(self, f: Objective, params: Params, n: int, generator: Generator | None = None) -> Gradients:
@@ -78,8 +79,8 @@ class Estimator(ABC):
         values, noise = self.prepared(f, params, n, generator)
         with plain_torch(next(iter(values.values())).device):
             gradients = self._at(f, noise, values, n)
-        dtypes = {name: getattr(params[name], "dtype", value.dtype) for name, value in values.items()}
-        gradients = {name: g.to(dtypes[name]) for name, g in gradients.items()}
+        given = {name: p if isinstance(p, Tensor) else values[name] for name, p in params.items()}
+        gradients = {name: g.to(given[name].dtype) for name, g in gradients.items()}
         check_finite(gradients)
         return gradients
 
@@ -226,15 +227,18 @@ def _fault(values_at: Callable[[Tensor], Tensor], z: Tensor, values: Tensor) -> 
         alone = values_at(z[two])
         if alone.equal(values[two]) or near(alone):
             return ""
-    others = z[two.start].expand_as(z).clone()
+    same = z[two.start]
     if not values_at(z)[two].equal(values[two]):  # as many samples as before, because f may use their number or places
-        if _draws_once(values_at, others[:8]):
+        if _draws_once(values_at, same.expand(8, *same.shape)):
             return (
                 "draw for each sample, but all samples share a draw, so they are not independent; draw before the call"
             )
         return ""
+    others = same.expand_as(z).clone()
     others[two] = z[two]
-    if near(values_at(others)[two]) or not all(values_at(z)[two].equal(values[two]) for _ in range(3)):
+    if near(values_at(others)[two]) or draws(lambda: values_at(z), z.device):
+        return ""
+    if not all(values_at(z)[two].equal(values[two]) for _ in range(3)):  # f may draw by other means than torch
         return ""
     return (
         "compute the value of each sample from that sample alone, but the values of two samples change with the other "
@@ -243,11 +247,12 @@ def _fault(values_at: Callable[[Tensor], Tensor], z: Tensor, values: Tensor) -> 
 
 
 def _draws_once(values_at: Callable[[Tensor], Tensor], same: Tensor) -> bool:
-    """Whether f, at copies of one sample, draws from torch's generator and gives all copies the same value."""
-    before = torch.get_rng_state()
-    found = torch.stack([values_at(same) for _ in range(4)])
-    drew = not before.equal(torch.get_rng_state())
-    return drew and bool((found == found[:, :1]).all()) and not bool((found == found[0]).all())
+    """Whether f draws, and gives all copies of one sample the same value."""
+    found = []
+    if not draws(lambda: found.extend(values_at(same) for _ in range(4)), same.device):
+        return False
+    values = torch.stack(found)
+    return bool((values == values[:, :1]).all()) and not bool((values == values[0]).all())
 
 
 def values_of(f: Objective, z: Tensor, dtype: torch.dtype, name: str = "f") -> Tensor:
@@ -338,6 +343,11 @@ def gradients_of_copies(values: Tensor, weights: Tensor, leaves: Values, params:
         gradient = torch.zeros_like(leaf) if gradient is None else gradient
         result[name] = gradient.reshape(len(leaf), *params[name].shape).to(params[name].dtype)
     return result
+
+
+def beside(values: Tensor, axes: int) -> Tensor:
+    """`values` of shape (n,) with axes of length 1 at the end, `axes` in all: one weight for each gradient."""
+    return values.reshape(len(values), *(1,) * (axes - 1))
 
 
 def own_leaves(params: Values) -> Values:

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers import validate
-from helpers.estimators.base import Estimator, Gradients, Objective, Values, objective, trying
+from helpers.estimators.base import Estimator, Gradients, Objective, Values, beside, objective, trying
 from helpers.randomness import Noise, open_uniform, uniform
 from helpers.reparametrize import size_of
 from helpers.validate import Number
@@ -43,16 +43,12 @@ class BinaryEstimator(Estimator):
         return (1 - noise < torch.sigmoid(params["logits"])).to(noise.dtype)
 
 
-def _beside(values: Tensor, logits: Tensor) -> Tensor:
-    return values.reshape(len(values), *(1,) * logits.dim())
-
-
 def _antithetic(f: Objective, logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """y from u and y' from 1 - u, and (f(y) - f(y')) / 2."""
     with torch.no_grad():
         y, other = ((v < torch.sigmoid(logits)).to(u.dtype) for v in (1 - u, u))
         half = (f(y) - f(other)) / 2
-    return y, other, _beside(half, logits)
+    return y, other, beside(half, u.dim())
 
 
 @dataclass(frozen=True)
@@ -85,13 +81,18 @@ class DisARM(BinaryEstimator):
         return {"logits": half * (y - other) * torch.sigmoid(logits.abs())}
 
 
+def _eps(values: Tensor, z: Tensor) -> float:
+    """The rounding of values that may be wider than the samples from which they come."""
+    return max(torch.finfo(values.dtype).eps, torch.finfo(z.dtype).eps)
+
+
 def _check_slope(called: str, control: Objective, z: Tensor, slope: Tensor, values: Tensor) -> None:
     """Raise ValueError if the graph of the control misses a part of its derivative, at most of a few samples."""
     few = z[:8]
 
     def agrees(h: float) -> bool:
         at, up, down = (control(few + step) for step in (0.0, h, -h))
-        rounding = 64 * torch.finfo(at.dtype).eps * at.abs().max()
+        rounding = 64 * _eps(at, z) * at.abs().max()
         off = (up - down - 2 * h * slope[:8].reshape(len(few), -1).sum(1)).abs().median()
         near = 0.05 * (up - down).abs().median() + rounding
         draws = not torch.allclose(at, values[:8])
@@ -114,7 +115,7 @@ def _check_jump(called: str, control: Objective, z: Tensor, values: Tensor) -> N
     """
     least, greatest = values.argmin(), values.argmax()
     low, high, gap = z[least][None], z[greatest][None], values[greatest] - values[least]
-    rounding = 8 * torch.finfo(values.dtype).eps * values.abs().max()
+    rounding = 8 * _eps(values, z) * values.abs().max()
     share = torch.linspace(0, 1, 9, dtype=z.dtype, device=z.device).reshape(-1, *[1] * (z.dim() - 1))
     try:
         with trying(), torch.enable_grad():
@@ -157,7 +158,7 @@ def _with_control(
     y = (z > 0).to(z.dtype)
     weight = f(y).detach() - (c if keep_graph else c.detach())
     speed = -torch.expm1(-z.abs()) * torch.sigmoid((2 * y - 1) * logits)
-    return {"logits": _beside(weight, logits) * (y - torch.sigmoid(logits)) + slope * (1 - speed)}
+    return {"logits": beside(weight, z.dim()) * (y - torch.sigmoid(logits)) + slope * (1 - speed)}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from torch import Generator, Tensor
 
 from helpers import validate
 from helpers.estimators import families
-from helpers.estimators.base import Estimator, Gradients, Objective, Values
+from helpers.estimators.base import Estimator, Gradients, Objective, Values, trying
 from helpers.estimators.families import Family
-from helpers.estimators.pathwise import Path, Pathwise, with_graph
+from helpers.estimators.pathwise import Path, Pathwise, slope_of
 from helpers.estimators.score_function import ScoreFunction
 
 
@@ -77,12 +77,25 @@ class PathwiseBound(Bound):
         weights = []
 
         def weighted(z: Tensor) -> Tensor:
-            log_w = self.log_weights(with_graph(f(z), z), z, params)
+            values = f(z)
+            _check_path(f, z)
+            log_w = self.log_weights(values, z, params)
             weights.append(log_w.detach().softmax(1))
             return (weights[0] ** power * log_w).reshape(-1)
 
         terms = Pathwise(self.distribution).gradients(weighted, noise, params)
         return terms, weights[0].reshape(-1)
+
+
+def _check_path(f: Objective, z: Tensor) -> None:
+    """Raise ValueError if f cuts its graph to the samples, which log w hides, because log q has one too."""
+    few = z[:2].detach().requires_grad_()
+    try:
+        with trying():
+            values = f(few)
+    except Exception:  # f may take no other number of samples
+        return
+    slope_of(values, few)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from helpers.estimators.base import (
     Params,
     Values,
     WithParams,
+    beside,
     objective,
     own_leaves,
     values_of,
@@ -42,11 +43,6 @@ def values_and_scores(
         return values, estimator.scores(z, given, torch.ones_like(values))
 
 
-def _beside(values: Tensor, gradients: Tensor) -> Tensor:
-    """`values` with axes of length 1 at the end, to broadcast with per-sample gradients."""
-    return values.reshape(*values.shape, *(1,) * (gradients.dim() - values.dim()))
-
-
 def best_baseline(
     distribution: Family, f: Objective, params: Params, n: int, generator: Generator | None = None
 ) -> Gradients:
@@ -60,7 +56,7 @@ def best_baseline(
     result = {}
     for name, s in scores.items():
         spread = (s**2).mean(0)  # 0 where an element plays no part, such as those above the diagonal of scale_tril
-        result[name] = torch.where(spread > 0, (_beside(values, s) * s**2).mean(0) / spread, 0.0)
+        result[name] = torch.where(spread > 0, (beside(values, s.dim()) * s**2).mean(0) / spread, 0.0)
     return result
 
 

@@ -46,8 +46,8 @@ class Pathwise(Estimator):
     differentiable. For a relaxation, a straight-through sampler, or one that torch does not differentiate, it is the
     result of backpropagation, which is biased or zero. A parameter on which f(z) does not depend gets zeros, and one
     that a function detaches at some places counts as a constant there. Raises ValueError if f(z) carries no graph at
-    all, because f is constant or detaches, and if a sampler does not keep the copies apart or draws one noise for all,
-    for which it is called once for five samples.
+    all, because f is constant or detaches, and if a sampler mixes the copies or draws one noise for all of them, for
+    which it is called once with five copies.
     Source: Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014; Mohamed et al. 2020, section 5.
     """
 
@@ -105,12 +105,10 @@ class Pathwise(Estimator):
         if sampler is not None:
             leaves = one_copy_per_sample(params, len(noise), {}, noise.dim() - 1)
             z = sampler.at(noise, **(sampler.bound(**params) | leaves))
-            values = with_graph(f(z), z)
-            return gradients_of_copies(values, torch.ones_like(values), leaves, params)
+            return gradients_of_copies(z, slope_of(f(z), z), leaves, params)
         leaves, z = noise
         end = z.detach().requires_grad_(z.requires_grad)  # first to the samples, then through the sampler
-        values = with_graph(f(end), end)
-        (slope,) = torch.autograd.grad(values, end, torch.ones_like(values))
+        slope = slope_of(f(end), end)
         if self._is_family and not families.is_class(self.sampler):
             check_unused = partial(families.check_graph, self.sampler, params, z.detach())
             return self._rows((z * slope).reshape(len(z), -1).sum(1), leaves, check_unused)
@@ -212,27 +210,17 @@ def _check_own_copy(sampler: Callable[..., Tensor], params: Values) -> None:
         _SEPARATE.setdefault(sampler, set()).add(shapes)
 
 
-def _leads_to(values: Tensor, z: Tensor) -> bool:
-    """Whether the graph of `values` contains z."""
-    nodes, seen = [values.grad_fn], set()
-    while nodes:
-        node = nodes.pop()
-        if node is not None and node not in seen:
-            if node is z.grad_fn or getattr(node, "variable", None) is z:
-                return True
-            seen.add(node)
-            nodes += [following for following, _ in node.next_functions]
-    return values is z
-
-
-def with_graph(values: Tensor, z: Tensor) -> Tensor:
-    """The values of f, or ValueError where they carry no graph back to the samples z.
+def slope_of(values: Tensor, z: Tensor) -> Tensor:
+    """d values_i / d z_i for each sample; ValueError where the values carry no graph back to the samples.
 
     They may carry another one, which leads to the weights of a network in f.
     """
-    if not _leads_to(values, z):
+    slope = None
+    if values.requires_grad and z.requires_grad:
+        (slope,) = torch.autograd.grad(values, z, torch.ones_like(values), retain_graph=True, allow_unused=True)
+    if slope is None:
         raise ValueError(
             "f(z) carries no graph back to the parameters: f or the sampler detaches, or f is not differentiable. "
             "The score function needs no graph through f"
         )
-    return values
+    return slope

@@ -14,6 +14,7 @@ from helpers.estimators.base import (
     Gradients,
     Objective,
     Values,
+    beside,
     checked_samples,
     gradients_of_copies,
     one_copy_per_sample,
@@ -33,8 +34,8 @@ class ScoreFunction(Estimator):
     a policy `lambda W: Normal(x @ W, 1.0)`. `baseline` is a constant that depends on no sample, so it leaves the mean
     unchanged. f need not be differentiable. Unbiased; a parameter that a function detaches at some places counts as a
     constant there. Raises ValueError where the score misses a part of the derivative, namely if a parameter determines
-    the support, a probability of exactly 0 or 1, or a rate of exactly 0, and where samples have too few digits for it
-    (see `families.check_digits`).
+    the support, a probability of exactly 0 or 1, or a rate of exactly 0, and where samples have too few digits to
+    compute the score (see `families.check_digits`).
     Source: Glynn 1990; Williams 1992; Mohamed et al. 2020, section 4.
     """
 
@@ -97,7 +98,7 @@ class ScoreFunction(Estimator):
         log_density = families.at_own_shape(self.distribution, leaves).log_prob(z).reshape(n, -1).sum(1)
         check_unused = partial(families.check_graph, self.distribution, params, z)
         rows = rows_of_jacobian(log_density, leaves, check_unused, 8 * torch.finfo(log_density.dtype).eps)
-        return {name: weights.to(row.dtype).reshape(n, *(1,) * (row.dim() - 1)) * row for name, row in rows.items()}
+        return {name: beside(weights.to(row.dtype), row.dim()) * row for name, row in rows.items()}
 
     def samples(self, noise: Tensor, params: Values) -> Tensor:
         """The samples z."""
