@@ -160,6 +160,12 @@ def test_a_draw_that_all_samples_share_is_refused(estimator: Any, params: dict[s
         estimator(lambda z: (1 + sum_of_squares(z)) * torch.rand(()), params, 40, generator())
 
 
+def test_an_f_that_draws_by_other_means_than_torch_is_not_taken_for_one_that_mixes_samples() -> None:
+    source = np.random.default_rng(0)
+    for _ in range(1000):
+        ScoreFunction(td.Normal)(lambda z: z - torch.from_numpy(source.integers(10, size=len(z))), STANDARD, 16)
+
+
 def test_an_f_that_draws_for_each_sample_is_never_taken_for_one_that_mixes_them() -> None:
     dropout, data = nn.Dropout(0.5), torch.arange(3.0)
     for seed in range(300):
