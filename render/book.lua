@@ -372,7 +372,11 @@ local function picture(src, folder, scale, alt)
   local attributes = pandoc.List { -- in this order: a page is the same each time that it is made
     { 'alt', alt }, { 'width', ('%.0f'):format(size.width * scale) }, { 'height', ('%.0f'):format(size.height * scale) },
   }
-  if page.pictures > 1 then attributes:extend { { 'loading', 'lazy' }, { 'decoding', 'async' } } end
+  if page.pictures > 1 then
+    attributes:extend { { 'loading', 'lazy' }, { 'decoding', 'async' } }
+  elseif page.number then -- a chapter begins with text, whose fonts come first
+    attributes:insert { 'fetchpriority', 'low' }
+  end
   return pandoc.Image({}, src, '', pandoc.Attr('', { 'figure-img' }, attributes))
 end
 

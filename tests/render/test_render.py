@@ -433,6 +433,7 @@ def test_pictures_below_the_first_wait_until_they_are_near(second: BeautifulSoup
         pictures = page.select("main img")
         assert pictures
         assert pictures[0].get("loading") is None
+        assert pictures[0]["fetchpriority"] == "low"  # the fonts of the text come first
         assert all(picture["loading"] == "lazy" for picture in pictures[1:])
         assert all(picture["width"] and picture["height"] for picture in pictures)
 
