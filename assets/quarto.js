@@ -92,16 +92,8 @@
 
   const BOXES = { Code: ":is(pre, div.sourceCode)", Table: ".float-content", Formula: ".katex-display" }; // that scroll
 
-  // When the formulas are drawn: the mark behind one stays on its line, and boxes that scroll can be reached
+  // When all is drawn, boxes that scroll can be reached by the keyboard
   const finish = () => {
-    for (const formula of $$("main .math.inline")) {
-      const [mark] = (formula.nextSibling?.nodeValue ?? "").match(/^[.,;:!?)]+/) ?? [];
-      if (!mark) continue;
-      formula.nextSibling.nodeValue = formula.nextSibling.nodeValue.slice(mark.length);
-      const joined = make("span", { className: mark.length > 1 ? "joined wide" : "joined" });
-      formula.before(joined);
-      joined.append(formula, make("span", { className: "formula-end" }, mark));
-    }
     const names = new Map();
     const watcher = new ResizeObserver((entries) => {
       for (const { target } of entries) {

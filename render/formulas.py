@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from py_mini_racer import MiniRacer
 
@@ -12,13 +12,8 @@ from render.book import KATEX
 
 Formula = tuple[str, bool]  # its TeX, and whether it is displayed
 
-OPTIONS = {"output": "htmlAndMathml", "strict": "error"}
-DRAW_ALL = """(formulas, options) => JSON.stringify(formulas.map(([tex, displayMode]) => {
-  try { return [katex.renderToString(tex, { ...options, displayMode }), ""]; }
-  catch (error) { return ["", error.rawMessage || String(error)]; }
-}))"""
-
-TEX = re.compile(r"<annotation.*?</annotation>", re.DOTALL)  # KaTeX repeats it in the MathML, where nothing reads it
+SCRIPT = Path(__file__).with_suffix(".js")
+DRAW_ALL = "(formulas) => JSON.stringify(formulas.map(([tex, displayMode]) => draw(tex, displayMode)))"
 
 _drawn: dict[Formula, tuple[str, str]] = {}
 
@@ -28,8 +23,9 @@ def draw(formulas: Iterable[Formula]) -> dict[Formula, tuple[str, str]]:
     missing = [formula for formula in dict.fromkeys(formulas) if formula not in _drawn]
     if missing:
         with MiniRacer() as engine:  # one that is left open keeps Python 3.13 from ending
-            engine.eval((KATEX / "katex.min.js").read_text(encoding="utf-8") + ";0")
-            answer = engine.eval(f"({DRAW_ALL})({json.dumps(missing)}, {json.dumps(OPTIONS)})")
+            for path in (KATEX / "katex.min.js", SCRIPT):
+                engine.eval(path.read_text(encoding="utf-8") + ";0")
+            answer = engine.eval(f"({DRAW_ALL})({json.dumps(missing)})")
         for formula, (html, reason) in zip(missing, json.loads(str(answer)), strict=True):
-            _drawn[formula] = (TEX.sub("", html), " ".join(reason.split()))
+            _drawn[formula] = (html, " ".join(reason.split()))
     return _drawn
