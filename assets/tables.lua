@@ -102,11 +102,23 @@ local function table_at(lines, start)
   if #rows > heads and all_are_used(header, { table.unpack(rows, heads + 1) }, columns) then return rows, columns, heads end
 end
 
+-- The text of a cell. A minus before a number is a long one, and words such as leave-one-out do not break.
+local function typeset_text(text)
+  local inlines = pandoc.Inlines {}
+  text = text:gsub('%f[%w-]%-(%.?%d)', '−%1')
+  for space, word in text:gmatch('(%s*)(%S+)') do
+    if space ~= '' then inlines:insert(pandoc.Space()) end
+    local is_whole = word:find('%a%-%a')
+    inlines:insert(is_whole and pandoc.Span({ pandoc.Str(word) }, { class = 'whole' }) or pandoc.Str(word))
+  end
+  return pandoc.Plain(inlines)
+end
+
 local function row_of(cells, columns)
   local texts, row = {}, pandoc.Row {}
   for _, cell in ipairs(cells) do texts[column_of(cell, columns)] = cell.text end
   for i in ipairs(columns) do
-    row.cells:insert(pandoc.Cell(texts[i] and { pandoc.Plain { pandoc.Str(texts[i]) } } or {}))
+    row.cells:insert(pandoc.Cell(texts[i] and { typeset_text(texts[i]) } or {}))
   end
   return row
 end
@@ -117,7 +129,7 @@ local function upper_row(cells, columns)
   for i, cell in ipairs(cells) do
     local from, to = column_of(cell, columns), cells[i + 1] and column_of(cells[i + 1], columns) or #columns + 1
     if i == 1 and from > 1 then row.cells:insert(pandoc.Cell({}, pandoc.AlignDefault, 1, from - 1)) end
-    row.cells:insert(pandoc.Cell({ pandoc.Plain { pandoc.Str(cell.text) } }, pandoc.AlignCenter, 1, to - from))
+    row.cells:insert(pandoc.Cell({ typeset_text(cell.text) }, pandoc.AlignCenter, 1, to - from))
   end
   return row
 end

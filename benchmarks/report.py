@@ -134,7 +134,7 @@ def chart(results: dict[str, Any]) -> str:
         for name, (usual, chunked) in libraries(results).items()
     )
     return (
-        "![Million samples per second of both derivatives of the running example, by library. Higher is better. "
+        "![Million samples per second of both derivatives of the running example, by library. Longer is better. "
         "Storchastic and Pyro return only the means of the gradients, the others their variances too.]"
         f'(../assets/{CHART.name}){{#fig-libraries fig-alt="Bar chart of million samples per second. {bars}."}}'
     )

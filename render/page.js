@@ -266,7 +266,7 @@
       });
       const sidebar = $("#quarto-margin-sidebar");
       const link = links[at];
-      if (link && sidebar.scrollHeight > sidebar.clientHeight) sidebar.scrollTop = link.offsetTop - sidebar.clientHeight / 2;
+      if (sidebar.scrollHeight > sidebar.clientHeight) sidebar.scrollTop = link ? link.offsetTop - sidebar.clientHeight / 2 : 0;
     };
     const later = () => {
       if (!isWaiting) requestAnimationFrame(mark);

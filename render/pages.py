@@ -39,8 +39,9 @@ class Made:
     @property
     def full_title(self) -> str:
         """The title after its number, as Quarto prints it."""
-        kind = "Appendix " if self.page.is_appendix else ""
-        return f"{kind}{self.number}{' —' if kind else ''} {self.title}" if self.number else self.title
+        if not self.number:
+            return self.title
+        return f"Appendix {self.number}\u00a0— {self.title}" if self.page.is_appendix else f"{self.number} {self.title}"
 
     @cached_property
     def description(self) -> str:
