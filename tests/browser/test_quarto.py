@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from render.book import Page as BookPage
 from render.book import read_book
-from tests.support.quarto import SCRIPTS, with_formulas_drawn
+from tests.support.quarto import SCRIPTS, after_quarto
 from tools.serve import served
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,7 @@ def test_the_title_of_an_appendix_does_not_break_before_its_dash(opened: Open) -
 def test_at_no_width_the_mark_behind_a_formula_begins_a_line(opened: Open, mark: str) -> None:
     text = f'<p>We draw (some of these) <span class="math inline">z</span>{mark} Then stop.</p>'
     style = '<link rel="stylesheet" href="../assets/katex/katex.min.css">'
-    page = opened(with_formulas_drawn(SCRIPTS + style + text))
+    page = opened(after_quarto(SCRIPTS + style + text))
     expect(page.locator("p .katex")).to_have_count(1)
     below = """([formula, end], widths) => widths.filter((width) => {
       formula.closest("p").style.width = `${width}px`;

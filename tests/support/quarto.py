@@ -1,4 +1,4 @@
-"""A page of Quarto's after render/formulas.js, for tests without Quarto."""
+"""A page of Quarto's after render/after_quarto.js, for tests without Quarto."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from py_mini_racer import MiniRacer
 from render.book import KATEX
 from render.formulas import SCRIPT
 
+AFTER = SCRIPT.with_name("after_quarto.js")
 # As pandoc and Quarto write them for the method katex.
 SCRIPTS = """<script defer="" src="../assets/katex/katex.min.js"></script>
   <script>document.addEventListener("DOMContentLoaded", function () {
@@ -19,9 +20,9 @@ SCRIPTS = """<script defer="" src="../assets/katex/katex.min.js"></script>
   </script>"""
 
 
-def with_formulas_drawn(html: str) -> str:
-    """The page, whose formulas pandoc wrote as TeX; JSEvalException for a formula that KaTeX refuses."""
+def after_quarto(html: str) -> str:
+    """The page that pandoc wrote as it is in the end; JSEvalException for a formula that KaTeX refuses."""
     with MiniRacer() as engine:
-        for path in (KATEX / "katex.min.js", SCRIPT):
+        for path in (KATEX / "katex.min.js", SCRIPT, AFTER):
             engine.eval(path.read_text(encoding="utf-8") + ";0")
-        return str(engine.eval(f"drawPage({json.dumps(html)})"))
+        return str(engine.eval(f"withPicturesLater(withFormulas({json.dumps(html)}))"))
