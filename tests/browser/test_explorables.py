@@ -836,6 +836,38 @@ def test_the_chooser_of_the_chapter_leads_to_an_estimator_and_fits_a_phone(page:
     expect(page.get_by_role("heading", level=1)).to_contain_text("Measure-valued derivatives")
 
 
+EVERY_PATH = """(figure) => {
+  const over = [], right = figure.getBoundingClientRect().right;
+  let ends = 0;
+  const walk = (path) => {
+    for (const button of figure.querySelectorAll("button")) {
+      if (button.getBoundingClientRect().right > right + 0.5) over.push(`${path.join(" > ")}: ${button.textContent}`);
+    }
+    const answers = () => [...figure.querySelectorAll(".explore-question button")];
+    if (answers()[0].textContent === "Start over") return ends++;
+    answers().forEach((answer, i) => {
+      answers()[i].click();
+      walk([...path, answer.textContent]);
+      [...figure.querySelectorAll(".explore-path button")].at(-1).click();
+    });
+  };
+  walk([]);
+  return [ends, over];
+}"""
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_every_path_of_the_chooser_all_answers_fit_a_phone(page: Page, book: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{book}chapters/18-which-estimator.html")
+    figure = page.locator("[data-explore=chooser]")
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator(".explore-question")).to_be_visible()
+    ends, over = figure.evaluate(EVERY_PATH)
+    assert ends > 20
+    assert over == []
+
+
 # Every figure ---------------------------------------------------------------------------------------------------------
 
 
