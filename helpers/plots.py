@@ -42,6 +42,7 @@ _STYLE = {
     "legend.fontsize": "medium",
     "legend.handlelength": 1.6,
     "lines.linewidth": 2,
+    "ytick.alignment": "center",  # with the default, the labels of this face hang below their ticks
     "hist.bins": 60,
     "svg.hashsalt": "book",
     **dict.fromkeys(
