@@ -102,13 +102,14 @@ local function table_at(lines, start)
   if #rows > heads and all_are_used(header, { table.unpack(rows, heads + 1) }, columns) then return rows, columns, heads end
 end
 
--- The text of a cell. A minus before a number is a long one, and words such as leave-one-out do not break.
+-- The text of a cell. A minus before a number is a long one, and neither words such as leave-one-out nor `L = 10` break.
 local function typeset_text(text)
   local inlines = pandoc.Inlines {}
-  text = text:gsub('%f[%w-]%-(%.?%d)', '−%1')
+  text = text:gsub('%f[%w-]%-(%.?%d)', '−%1'):gsub(' = ', '\0=\0')
   for space, word in text:gmatch('(%s*)(%S+)') do
     if space ~= '' then inlines:insert(pandoc.Space()) end
-    local is_whole = word:find('%a%-%a')
+    local is_whole = word:find('%a%-%a') or word:find('\0')
+    word = word:gsub('\0', ' ')
     inlines:insert(is_whole and pandoc.Span({ pandoc.Str(word) }, { class = 'whole' }) or pandoc.Str(word))
   end
   return pandoc.Plain(inlines)

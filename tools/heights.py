@@ -23,7 +23,8 @@ BANDS = {  # widths of windows on both sides of each limit of width in explore.c
     "wide": (1280, 752),
     "tablet": (751, 720, 680),
     "middle": (679, 600, 540, 480, 424),
-    "narrow": (423, 412, 390, 375, 360, 340, 320),
+    "narrow": (423, 412, 390, 375, 360),
+    "least": (359, 340, 320),
 }
 NATURAL = """figure => {
     const body = figure.querySelector(".explore-body");

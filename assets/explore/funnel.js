@@ -61,7 +61,7 @@ export default function funnel(element) {
       kind: "pathwise", runs, at: state.at, title: "estimated derivative with respect to mu", low: -22, ticks: [0, EXACT, 48, 72],
     });
     line(inside, "explore-line is-score is-thick", [x(COUNTS[0]), y(0)], [x(COUNTS[state.at]), y(0)]);
-    label(inside, "is-score is-named", [x(COUNTS[0]) + 8, y(0) + 18], "through torch.normal: 0");
-    label(inside, "is-pathwise is-named is-end", [width - 24, y(62)], "z = mu + sigma * eps");
+    label(inside, "is-score is-named is-end", [width - 24, y(0) + 18], "through torch.normal: 0");
+    label(inside, "is-pathwise is-named is-end is-program", [width - 24, y(62)], "z = mu + sigma * eps");
   }
 }

@@ -23,7 +23,7 @@ const nearest = (place) => {
 const OFFERED = CODED.filter(({ digit, z }) => nearest(onGrid(z)).digit === digit); // the sliders cannot show every code
 
 export default function latent(element) {
-  const state = { z: [-0.5, 0.5], next: 0 };
+  const state = { z: [-0.5, 0.5], next: 1 };
   let scales;
   let pixels;
 
@@ -69,7 +69,7 @@ export default function latent(element) {
     const on = pixels.reduce((sum, p) => sum + p);
     const { digit } = nearest(state.z);
     const named = digit === 8 ? "an 8" : `a ${digit}`;
-    const text = `At z = (${state.z.map((x) => fixed(x, 2)).join(", ")}), the decoder switches on ${fixed(on, 1)} of 64 pixels on average. The nearest code is that of ${named}.`;
+    const text = `At z = (${state.z.map((x) => fixed(x, 2)).join(", ")}), the decoder switches on ${fixed(on, 1)} of 64 pixels on average. The nearest code is that of ${named}. The codes of this digit are in colour.`;
     words.text(text);
     spoken.say(text);
     plane.update();
@@ -83,9 +83,10 @@ export default function latent(element) {
   function drawPlane(svg, width) {
     const ticks = [-2, -1, 0, 1, 2];
     const both = { domain: [-RANGE, RANGE], ticks };
-    scales = chart(svg, { width, height: HEIGHT, title: "codes of held-out digits", x: { ...both, name: "z₁" }, y: both });
+    scales = chart(svg, { width, height: HEIGHT, title: "codes of held-out digits, z₂ against z₁", x: { ...both, name: "z₁" }, y: both });
+    const { digit: like } = nearest(state.z);
     for (const { digit, z } of CODED) {
-      label(scales.inside, `is-code is-middle ${digit % 2 ? "is-score" : "is-pathwise"}`, [scales.x(z[0]), scales.y(z[1]) + 4], `${digit}`);
+      label(scales.inside, `is-code is-middle ${digit === like ? "is-pathwise" : ""}`, [scales.x(z[0]), scales.y(z[1]) + 4], `${digit}`);
     }
     handle.attr("transform", `translate(${scales.x(state.z[0])},${scales.y(state.z[1])})`);
   }

@@ -74,9 +74,15 @@ export function disc(parent, kind, [x, y], r) {
   return parent.append("circle").attr("class", kind).attr("cx", x).attr("cy", y).attr("r", r);
 }
 
-/** A word or two; `kind` may hold `is-middle` or `is-end`. */
+/**
+ * A word or two; `kind` may hold `is-middle` or `is-end`. A letter on its own is a variable and stands in italics, unless
+ * `kind` holds `is-program`.
+ */
 export function label(parent, kind, [x, y], text) {
-  return parent.append("text").attr("class", `explore-label ${kind}`).attr("x", x).attr("y", y).text(text);
+  const place = parent.append("text").attr("class", `explore-label ${kind}`).attr("x", x).attr("y", y);
+  const parts = kind.includes("is-program") ? [text] : text.split(/(?<![\p{L}.])([a-zA-Z])(?![\p{L}.])/u);
+  parts.forEach((part, i) => place.append("tspan").attr("class", i % 2 ? "explore-variable" : null).text(part));
+  return place;
 }
 
 /**

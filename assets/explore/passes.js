@@ -8,7 +8,7 @@ const BOX = { width: 100, height: 54 };
 const WIDE = 640; // px: where explore.css sets drawings side by side
 const HEIGHTS = { lying: 196, upright: 372 };
 const PLACES = { sigma: [0, 0], s: [1, 0], eps: [1, 1], z: [2, 0], mu: [2, 1], y: [3, 0] }; // along the chain, and next to it
-const FORMULAS = { sigma: "σ", eps: "ε", s: "s = σε", mu: "μ", z: "z = μ + s", y: "y = z²" };
+const FORMULAS = { sigma: "σ", eps: "ϵ", s: "s = σϵ", mu: "μ", z: "z = μ + s", y: "y = z²" };
 const SYMBOLS = { sigma: "σ", mu: "μ" };
 const STEP = { leaves: 0, s: 1, z: 2, y: 3, seed: 4, dz: 5, add: 6, dsigma: 7 };
 const LAST = STEP.dsigma;
@@ -43,7 +43,7 @@ export default function steps(element) {
   const on = button(keys, "Next", () => asked(state.step + 1));
   const chosen = slider(panel, { name: "step", spoken: "step", min: 0, max: LAST, step: 1, value: 0, show: (x) => `${x} of ${LAST}`, change: asked });
   slider(panel, {
-    name: "ε", spoken: "epsilon", min: -2, max: 2, step: 0.25, value: state.eps, show,
+    name: "ϵ", spoken: "epsilon", min: -2, max: 2, step: 0.25, value: state.eps, show,
     change: (eps) => {
       state.eps = eps;
       update();
@@ -71,14 +71,14 @@ export default function steps(element) {
     const { s, z, y, dz, dmu, ds, dsigma } = now;
     const eps = show(state.eps);
     return [
-      `The parameters are μ = ${MU} and σ = ${SIGMA}, and the noise is ε = ${eps}.`,
-      `Forward: s = σε = ${SIGMA} × ${factor(state.eps)} = ${show(s)}. The factor ε is kept for the backward pass.`,
+      `The parameters are μ = ${MU} and σ = ${SIGMA}, and the noise is ϵ = ${eps}.`,
+      `Forward: s = σϵ = ${SIGMA} × ${factor(state.eps)} = ${show(s)}. The factor ϵ is kept for the backward pass.`,
       `Forward: z = μ + s = ${MU} + ${factor(s)} = ${show(z)}. A sum does not need to keep anything.`,
       `Forward: y = z² = ${show(y)}. The value z = ${show(z)} is kept.`,
       "Backward: we start at the result, where dy/dy = 1.",
       `Backward through the square: dy/dz = 1 × 2z = ${show(dz)}, with the kept z = ${show(z)}.`,
       `Backward through the sum, to both terms: dy/dμ = ${show(dz)} × 1 = ${show(dmu)} and dy/ds = ${show(ds)}.`,
-      `Backward through the product: dy/dσ = ${show(ds)} × ε = ${show(dsigma)}, with the kept ε = ${eps}.`,
+      `Backward through the product: dy/dσ = ${show(ds)} × ϵ = ${show(dsigma)}, with the kept ϵ = ${eps}.`,
     ][state.step];
   }
 

@@ -12,9 +12,9 @@ const SAMPLES_AT = 116;
 const UNIT = 13; // px: one unit of a derivative, in every track
 const TRACKS = [
   { kind: "pathwise", name: "mu", above: 1.1, below: 1.1, title: "pathwise, ∂/∂μ: cos z" },
-  { kind: "pathwise", name: "sigma", above: 1.4, below: 2.2, title: "pathwise, ∂/∂σ: ε cos z" },
-  { kind: "score", name: "mu", above: 4, below: 2, title: "score function, ∂/∂μ: sin z · ε/σ" },
-  { kind: "score", name: "sigma", above: 4, below: 2, title: "score function, ∂/∂σ: sin z · (ε² − 1)/σ" },
+  { kind: "pathwise", name: "sigma", above: 1.4, below: 2.2, title: "pathwise, ∂/∂σ: ϵ cos z" },
+  { kind: "score", name: "mu", above: 4, below: 2, title: "score function, ∂/∂μ: sin z · ϵ/σ" },
+  { kind: "score", name: "sigma", above: 4, below: 2, title: "score function, ∂/∂σ: sin z · (ϵ² − 1)/σ" },
 ];
 const TITLE = 20;
 let foot = SAMPLES_AT + 26;
@@ -76,19 +76,20 @@ export default function pathwise(element) {
   }
 
   function scales(width) {
-    return { noise: scaleLinear([-3, 3], [8, width - 8]), place: scaleLinear([-3, 5], [8, width - 8]) };
+    return { noise: scaleLinear([-3, 3], [8, width - 8]), place: scaleLinear([-4, 6], [8, width - 8]) };
   }
 
   function draw(svg, width) {
     const { noise, place } = scales(width);
     const { mu, sigma } = state;
-    label(svg, "", [0, 12], "noise ε, held fixed");
-    label(svg, "", [0, SAMPLES_AT - 36], "z = μ + σε");
+    const inside = svg.append("svg").attr("class", "explore-inside").attr("width", width).attr("height", HEIGHT);
+    label(svg, "", [0, 12], "noise ϵ, held fixed");
+    label(svg, "", [0, SAMPLES_AT - 36], "z = μ + σϵ");
     const grid = Array.from({ length: 121 }, (_, i) => mu + sigma * (i / 20 - 3));
     const height = (z) => SAMPLES_AT - 40 * (normalDensity(z, mu, sigma) / normalDensity(mu, mu, sigma));
-    svg.append("polygon").attr("class", "explore-density").attr("points", points(grid.map((z) => [place(z), height(z)])));
-    const threads = svg.append("g").attr("class", "explore-threads");
-    const dots = svg.append("g").attr("class", "explore-draws");
+    inside.append("polygon").attr("class", "explore-density").attr("points", points(grid.map((z) => [place(z), height(z)])));
+    const threads = inside.append("g").attr("class", "explore-threads");
+    const dots = inside.append("g").attr("class", "explore-draws");
     eps.forEach((e, i) => {
       line(threads, "", [noise(e), NOISE_AT], [place(found.z[i]), SAMPLES_AT]);
       disc(dots, "is-noise", [noise(e), NOISE_AT], 2.5);
@@ -96,7 +97,7 @@ export default function pathwise(element) {
     });
     const axis = svg.append("g").attr("class", "explore-axis").attr("transform", `translate(0,${SAMPLES_AT + 4})`);
     axis.call(axisBottom(place).ticks(9).tickSize(4));
-    for (const one of TRACKS) track(svg, width, place, one);
+    for (const one of TRACKS) track(inside, width, place, one);
     handles.mu.attr("transform", `translate(${place(mu)},${SAMPLES_AT})`);
     handles.sigma.attr("transform", `translate(${place(mu + sigma)},${SAMPLES_AT})`);
   }

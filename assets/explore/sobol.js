@@ -8,7 +8,7 @@ const REPETITIONS = 40;
 const SIZES = { fewest: 2, most: 10, first: 6 }; // powers of two
 const DOUBLING_TAKES = 1000; // ms
 const TOP = 22;
-const side = (width) => Math.min(width - 2, 300);
+const side = (width) => Math.min(width - 2, 360);
 const NAMES = { random: "random points", sobol: "Sobol points" };
 const MARKS = { random: "is-score", sobol: "is-pathwise" }; // the colours of the static figure
 

@@ -96,7 +96,7 @@ export default function temperature(element) {
   function drawCharts(svg, width) {
     const x = { domain: [TAU.lowest, TAU.highest], log: true, ticks: TAU.ticks };
     const upper = chart(svg, {
-      width, height: UPPER, x, y: { domain: [-0.7, 0.1], ticks: [-0.6, -0.4, -0.2, 0] },
+      width, height: UPPER, x, y: { domain: [-0.9, 0.1], ticks: [-0.8, -0.6, -0.4, -0.2, 0] },
       title: `gradient: limit ± 2 standard errors`,
     });
     const band = (sign) => steps.map((at) => [upper.x(at.tau), upper.y(at.mean + 2 * sign * at.error)]);
@@ -116,7 +116,7 @@ export default function temperature(element) {
     const named = (kind, tau, part, text) =>
       label(lower.inside, `${kind} is-named`, [lower.x(tau), lower.y(part(steps.find((at) => at.tau >= tau)))], text);
     named("is-score is-end", 1.45, () => 0.13, "bias");
-    named("is-third", 0.055, () => 0.03, "std. error");
+    named("is-third is-end", 2.9, () => 0.03, "std. error");
     named("is-whole", 0.14, () => 0.17, "r.m.s. error");
 
     const now = steps[state.step];
