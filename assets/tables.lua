@@ -102,10 +102,11 @@ local function table_at(lines, start)
   if #rows > heads and all_are_used(header, { table.unpack(rows, heads + 1) }, columns) then return rows, columns, heads end
 end
 
--- The text of a cell. A minus before a number is a long one, and neither words such as leave-one-out nor `L = 10` break.
+-- The text of a cell. A minus before a number is a long one, and leave-one-out, `L = 10` and `L[0, 0]` do not break.
 local function typeset_text(text)
   local inlines = pandoc.Inlines {}
   text = text:gsub('%f[%w-]%-(%.?%d)', '−%1'):gsub(' = ', '\0=\0')
+  text = text:gsub('%w%b[]', function(indexed) return (indexed:gsub(' ', '\0')) end)
   for space, word in text:gmatch('(%s*)(%S+)') do
     if space ~= '' then inlines:insert(pandoc.Space()) end
     local is_whole = word:find('%a%-%a') or word:find('\0')

@@ -90,20 +90,22 @@ def test_other_headings(text: str, head: list[list[str]], body: list[list[str]])
     assert cells(output, "tbody") == body
 
 
-def test_a_name_does_not_break_at_a_hyphen_or_an_equals_sign_and_a_minus_is_a_long_one() -> None:
+def test_a_name_does_not_break_inside_and_a_minus_is_a_long_one() -> None:
     lines = (
         "                   mean        range",
         "leave-one-out, 4   -0.5  (-1 to -.5)",
         "x-2               1e-05          2-3",
         "error at N = 10     0.5          2-3",
+        "L[0, 1]             0.5          2-3",
     )
     (output,) = typeset("\n".join(lines))
     assert cells(output, "tbody") == [
         ["leave-one-out, 4", "−0.5", "(−1 to −.5)"],
         ["x-2", "1e-05", "2-3"],
         ["error at N = 10", "0.5", "2-3"],
+        ["L[0, 1]", "0.5", "2-3"],
     ]
-    assert [whole.get_text() for whole in output.select("td .whole, th .whole")] == ["leave-one-out,", "N = 10"]
+    assert [whole.get_text() for whole in output.select("td .whole, th .whole")] == ["leave-one-out,", "N = 10", "L[0, 1]"]
 
 
 def test_a_heading_above_others_spans_the_columns_up_to_the_next_one() -> None:
