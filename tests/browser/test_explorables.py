@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -182,14 +183,38 @@ def test_pathwise_by_dragging(page: Page, opened: Open) -> None:
     drag("mu", 84)
     width = figure.locator(".explore-drawing").evaluate("svg => svg.viewBox.baseVal.width")
     mu = number(slider(figure, "mu").get_attribute("aria-valuetext") or "")
-    assert mu == pytest.approx(1 + 84 / ((width - 16) / 8), abs=0.02)
+    assert mu == pytest.approx(1 + 84 / ((width - 16) / 10), abs=0.02)
     check_pathwise(figure, mu, 0.5, seed=0)
     drag("sigma", 40)
     sigma = number(slider(figure, "sigma").get_attribute("aria-valuetext") or "")
-    assert sigma == pytest.approx(0.5 + 40 / ((width - 16) / 8), abs=0.02)
+    assert sigma == pytest.approx(0.5 + 40 / ((width - 16) / 10), abs=0.02)
     check_pathwise(figure, mu, sigma, seed=0)
     drag("mu", 3000)
     assert slider(figure, "mu").get_attribute("aria-valuetext") == "3.00"
+
+
+# The words and dots of a drawing that are outside it, or outside the chart that cuts off what lies beyond it. Slanted and
+# Greek letters reach out of their lines by some pixels.
+OUTSIDE = """figure => [...figure.querySelectorAll(".explore-drawing")].flatMap(drawing =>
+    [...drawing.querySelectorAll("text, .explore-dot, .explore-handle circle:not(.explore-touch)")].flatMap(mark => {
+        const frame = (mark.closest(".explore-inside") ?? drawing).getBoundingClientRect();
+        const box = mark.getBoundingClientRect();
+        const [across, down] = mark.tagName === "circle" ? [box.width / 2 + 1, box.width / 2 + 1] : [4, 6];
+        const inside = box.left > frame.left - across && box.right < frame.right + across &&
+            box.top > frame.top - down && box.bottom < frame.bottom + down;
+        return inside ? [] : [mark.textContent || mark.getAttribute("class")];
+    }))"""
+
+
+@pytest.mark.parametrize("name", ["pathwise", "temperature", "latent", "bent", "baseline", "measure"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_words_and_dots_stay_inside_at_the_ends_of_all_sliders(page: Page, opened: Open, name: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    figure = opened(name)
+    for ends in product(("Home", "End"), repeat=figure.get_by_role("slider").count()):
+        for control, end in zip(figure.get_by_role("slider").all(), ends, strict=True):
+            control.press(end)
+        assert figure.evaluate(OUTSIDE) == [], ends
 
 
 # Chapter 8 ------------------------------------------------------------------------------------------------------------

@@ -105,7 +105,11 @@ def test_a_name_does_not_break_inside_and_a_minus_is_a_long_one() -> None:
         ["error at N = 10", "0.5", "2-3"],
         ["L[0, 1]", "0.5", "2-3"],
     ]
-    assert [whole.get_text() for whole in output.select("td .whole, th .whole")] == ["leave-one-out,", "N = 10", "L[0, 1]"]
+    assert [whole.get_text() for whole in output.select("td .whole, th .whole")] == [
+        "leave-one-out,",
+        "N = 10",
+        "L[0, 1]",
+    ]
 
 
 def test_a_heading_above_others_spans_the_columns_up_to_the_next_one() -> None:
