@@ -193,8 +193,8 @@ def test_pathwise_by_dragging(page: Page, opened: Open) -> None:
     assert slider(figure, "mu").get_attribute("aria-valuetext") == "3.00"
 
 
-# The words and dots of a drawing that are outside it, or outside the chart that cuts off what lies beyond it. Slanted and
-# Greek letters reach out of their lines by some pixels.
+# The words and dots of a drawing that are outside it, or outside the chart that cuts off what lies beyond it. Slanted
+# and Greek letters reach out of their lines by some pixels.
 OUTSIDE = """figure => [...figure.querySelectorAll(".explore-drawing")].flatMap(drawing =>
     [...drawing.querySelectorAll("text, .explore-dot, .explore-handle circle:not(.explore-touch)")].flatMap(mark => {
         const frame = (mark.closest(".explore-inside") ?? drawing).getBoundingClientRect();
