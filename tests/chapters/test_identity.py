@@ -19,7 +19,7 @@ from tools import cover
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
 STYLE = (ASSETS / "book.css").read_text(encoding="utf-8")
-FONTS = re.findall(r'url\("([^"]+)"\)', STYLE)
+FONTS = sorted(set(re.findall(r'url\("([^"]+)"\)', STYLE)))  # a file may serve two faces
 TEXT_COLOURS = ["ink", "muted", "accent", "accent-strong", "note", "tip", "warning", "important"]
 
 
