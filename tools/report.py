@@ -87,7 +87,7 @@ def sweep(found: dict[str, Any] | None, paths: list[Path], record: dict[str, dic
     text = (
         f"On {found['date']}, each chapter ran with {found['seeds']} other seeds: {found['runs']:,} runs, "
         f"{found['comparisons']:,} comparisons, {found['z']:,} z-scores.\n\n"
-        "| | found | expected |\n|---|--:|--:|\n"
+        "| quantity | found | expected |\n|---|--:|--:|\n"
         + "\n".join(f"| {what} | {value} | {expected} |" for what, value, expected in rows)
         + "\n\n: All chapters with other seeds. {#tbl-sweep}"
     )
