@@ -197,7 +197,9 @@ def test_pathwise_by_dragging(page: Page, opened: Open) -> None:
 # and Greek letters reach out of their lines by some pixels.
 OUTSIDE = """figure => [...figure.querySelectorAll(".explore-drawing")].flatMap(drawing =>
     [...drawing.querySelectorAll("text, .explore-dot, .explore-handle circle:not(.explore-touch)")].flatMap(mark => {
-        const frame = (mark.closest(".explore-inside") ?? drawing).getBoundingClientRect();
+        const [whole, part] = [drawing.getBoundingClientRect(), mark.closest(".explore-inside")];
+        const of = (name) => part?.[name].baseVal.value; // the box of an inner svg would grow with what is in it
+        const frame = part ? new DOMRect(whole.left + of("x"), whole.top + of("y"), of("width"), of("height")) : whole;
         const box = mark.getBoundingClientRect();
         const [across, down] = mark.tagName === "circle" ? [box.width / 2 + 1, box.width / 2 + 1] : [4, 6];
         const inside = box.left > frame.left - across && box.right < frame.right + across &&
@@ -206,15 +208,19 @@ OUTSIDE = """figure => [...figure.querySelectorAll(".explore-drawing")].flatMap(
     }))"""
 
 
-@pytest.mark.parametrize("name", ["pathwise", "temperature", "latent", "bent", "baseline", "measure"])
+@pytest.mark.parametrize("name", ["pathwise", "temperature", "latent", "bent", "baseline"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_words_and_dots_stay_inside_at_the_ends_of_all_sliders(page: Page, opened: Open, name: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     figure = opened(name)
-    for ends in product(("Home", "End"), repeat=figure.get_by_role("slider").count()):
-        for control, end in zip(figure.get_by_role("slider").all(), ends, strict=True):
-            control.press(end)
-        assert figure.evaluate(OUTSIDE) == [], ends
+    sliders, again = figure.get_by_role("slider").all(), figure.get_by_role("button", name=re.compile("^New "))
+    for _ in range(4 if again.count() else 1):
+        for ends in product(("Home", "End"), repeat=len(sliders)):
+            for control, end in zip(sliders, ends, strict=True):
+                control.press(end)
+            assert figure.evaluate(OUTSIDE) == [], ends
+        if again.count():
+            again.click()
 
 
 # Chapter 8 ------------------------------------------------------------------------------------------------------------
